@@ -1,0 +1,1 @@
+"""Parts of the benchmark: peers and their environments, jobs, arithmetic limits, tables."""

@@ -1,0 +1,160 @@
+"""What every worker shares: a job on stdin, timed calls, one JSON line per result on stdout.
+
+A job is a JSON object: ``workspace`` (path), ``tasks`` (names, in order), ``point`` (parameter
+name -> value), ``budget`` (seconds per task), ``repeats``, ``threads`` and the peer's own
+options. Standard library only: this file runs in every peer's environment.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LOOP_SECONDS = 0.02  # one repeat of a fast call lasts at least this long
+SLOW_SECONDS = 2.0  # slower calls are timed once; all repeats of a faster one share this time
+
+Job = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One timed call.
+
+    Parameters
+    ----------
+    call
+        The work to time, without arguments.
+    describe
+        What the work obtained, from the result of ``call``: ``value``, and ``mu``, ``top`` or
+        ``converged`` where they exist.
+    """
+
+    call: Callable[[], Any]
+    describe: Callable[[Any], dict[str, Any]] = lambda result: {"value": float(result)}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Best time of one call in seconds, the time of the first call, and the number of calls."""
+
+    seconds: float
+    first_seconds: float
+    n_repeats: int
+
+
+def measure(
+    call: Callable[[], Any], budget: float, repeats: int, compiles: bool
+) -> tuple[Any, Timing]:
+    """Time a call: one warm-up, then the best of several repeats.
+
+    A call slower than `SLOW_SECONDS` counts as it is, except where the first call compiles
+    (`compiles`): then a second one is timed if the budget allows it.
+    """
+    gc.collect()
+    start = time.perf_counter()
+    result = call()
+    first = time.perf_counter() - start
+    if first > SLOW_SECONDS and not (compiles and 2.2 * first < budget):
+        return result, Timing(first, first, 1)
+    start = time.perf_counter()
+    result = call()
+    best = time.perf_counter() - start
+    count = 2
+    loops = max(1, math.ceil(LOOP_SECONDS / max(best, 1e-9)))
+    spent = best
+    for _ in range(repeats):
+        if spent + loops * best > SLOW_SECONDS:
+            break
+        start = time.perf_counter()
+        for _ in range(loops):
+            call()
+        elapsed = time.perf_counter() - start
+        spent += elapsed
+        best = min(best, elapsed / loops)
+        count += loops
+    return result, Timing(best, first, count)
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, in MB (10^6 bytes).
+
+    ``ru_maxrss`` of a child process starts at its parent's value on Linux, hence VmHWM first.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    return {name: metadata.version(name) for name in distributions}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def serve(
+    load: Callable[[Job], Any],
+    tasks: Callable[[Any, Job], Mapping[str, Task]],
+    *,
+    distributions: tuple[str, ...],
+    compiles: bool = False,
+) -> None:
+    """Run the job on stdin and write its results.
+
+    Parameters
+    ----------
+    load
+        Builds the model from ``job["workspace"]``; timed as the task ``build``.
+    tasks
+        The peer's tasks for a model, by name.
+    distributions
+        Installed distributions whose versions are reported.
+    compiles
+        Whether the first call of a task compiles it.
+    """
+    # Whatever a library prints goes to stderr; the original stdout carries results only.
+    stream = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(record: dict[str, Any]) -> None:
+        stream.write(json.dumps({key: _finite(value) for key, value in record.items()}) + "\n")
+
+    def run(name: str, task: Task) -> Any:
+        try:
+            result, timing = measure(task.call, job["budget"], job["repeats"], compiles)
+            described = task.describe(result)
+        except Exception as error:
+            emit({"task": name, "error": f"{type(error).__name__}: {error}"[:300]})
+            return None
+        emit({"task": name, **described, **vars(timing), "peak_rss_mb": peak_rss_mb()})
+        return result
+
+    job: Job = json.load(sys.stdin)
+    emit({"event": "started", "versions": _versions(distributions)})
+    if "build" in job["tasks"]:
+        model = run("build", Task(lambda: load(job), lambda _: {}))
+    else:
+        model = load(job)
+    if model is None:
+        return
+    emit({"event": "loaded"})
+    available = tasks(model, job)
+    for name in job["tasks"]:
+        if name in available:
+            run(name, available[name])

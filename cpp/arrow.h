@@ -1,0 +1,46 @@
+// Symmetric matrices of arrow shape, as second derivatives of the likelihood are:
+//
+//   H = | A   B |   A (G, G) dense, lower triangle;  B (G, K) couples globals to locals;
+//       | B^T D |   D block-diagonal: one small block per bin.
+//
+// All storage is column-major. Only the first `n_coupled` locals have a column in B.
+#pragma once
+
+#include <vector>
+
+#include "model.h"
+
+namespace nextstat {
+
+struct ArrowShape {
+  explicit ArrowShape(const Model& model);
+
+  int n_global, n_coupled, n_local;
+  std::vector<int> block;         // (blocks + 1,) first local of each block
+  std::vector<int> block_offset;  // (blocks + 1,) first entry of each block in D
+  std::vector<int> entry;         // (n_local,) start of the local's column in D, from its diagonal
+
+  int size() const { return n_global + n_local; }
+};
+
+struct Arrow {
+  explicit Arrow(const ArrowShape& shape);
+
+  std::vector<double> A;  // (G, G) lower
+  std::vector<double> B;  // (G, n_coupled)
+  std::vector<double> D;  // blocks, lower, one after the other
+};
+
+// Cholesky factor of H restricted to the free parameters, by elimination of the locals:
+//   D = L_D L_D^T,  Z = B L_D^-T,  A - Z Z^T = L L^T.
+struct ArrowFactor {
+  explicit ArrowFactor(const ArrowShape& shape);
+
+  std::vector<double> L;         // (G, G) lower
+  std::vector<double> Z;         // (G, n_coupled)
+  std::vector<double> LD;        // blocks, lower
+  std::vector<char> free;        // (size,) parameters the factor covers
+  int failed = -1;               // first parameter whose pivot is not positive, -1 if none
+};
+
+}  // namespace nextstat

@@ -1,0 +1,36 @@
+// The Python-side owner of a minimum and the model it belongs to.
+#pragma once
+
+#include "bind.h"
+
+namespace nextstat {
+
+struct SharedMinimum {
+  std::shared_ptr<SharedModel> model;
+  Minimum minimum;
+};
+
+// The arrays of a fit problem, kept alive and checked.
+struct ProblemArrays {
+  ProblemArrays(const Model& model, Array init_, Array lower_, Array upper_, Flags fixed_,
+                double tolerance_, int max_iterations_)
+      : init(std::move(init_)), lower(std::move(lower_)), upper(std::move(upper_)),
+        fixed(std::move(fixed_)), tolerance(tolerance_), max_iterations(max_iterations_) {
+    check_length(init, model.n_params, "init");
+    check_length(lower, model.n_params, "lower");
+    check_length(upper, model.n_params, "upper");
+    check_length(fixed, model.n_params, "fixed");
+  }
+
+  FitProblem problem() const {
+    return {init.data(), lower.data(), upper.data(), reinterpret_cast<const char*>(fixed.data()),
+            tolerance, max_iterations};
+  }
+
+  Array init, lower, upper;
+  Flags fixed;
+  double tolerance;
+  int max_iterations;
+};
+
+}  // namespace nextstat

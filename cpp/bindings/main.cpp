@@ -1,0 +1,19 @@
+// The extension module nextstat._core.
+#include "bind.h"
+
+namespace nextstat {
+void bind_model(py::module_& m);
+void bind_likelihood(py::module_& m);
+void bind_fit(py::module_& m);
+void bind_ranking(py::module_& m);
+void bind_runtime(py::module_& m);
+}  // namespace nextstat
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Numerical core of nextstat: model, likelihood, minimiser, ranking.";
+  nextstat::bind_model(m);
+  nextstat::bind_likelihood(m);
+  nextstat::bind_fit(m);
+  nextstat::bind_ranking(m);
+  nextstat::bind_runtime(m);
+}

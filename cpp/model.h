@@ -1,0 +1,134 @@
+// The immutable numeric model: templates, modifiers and constraints as flat arrays.
+//
+// Vocabulary. A *sample* here is one (channel, sample) pair, a *cell* one bin of one sample. The
+// expected yield of bin b is
+//   nu_b = sum_groups G_gb sum_{s in g} F_s N_sb,
+//   N_sb = nominal_sb + sum_k [a_k S_ksb + q(a_k) A_ksb]     histosys (additive)
+//   F_s  = L_s R_s,  L = prod normfactor, lumi,  R = prod normsys     (one number per sample)
+//   G_gb = prod of the bin-wise factors (staterror, shapesys, shapefactor) of group g
+// where a *group* is the set of samples of a channel that carry the same bin-wise factors.
+//
+// Parameters are held in internal order: first the G *global* ones, then the K *local* ones, which
+// scale a single bin or none at all (sorted by bin). The Hessian is then an arrow: dense in the
+// globals, block-diagonal (one small block per bin) in the locals.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "interpolation.h"
+
+namespace nextstat {
+
+enum class Constraint : int { none = 0, gaussian = 1, poisson = 2 };
+
+// What the builder hands over, in the caller's parameter and sample order. Modifiers that scale
+// bins use one parameter per bin, numbered consecutively from `first`.
+struct ModelSpec {
+  std::vector<int> channel_bins;     // (C,)
+  std::vector<int> channel_samples;  // (C,)
+  std::vector<double> nominal;       // (cells,) by channel, sample, bin
+  std::vector<int> norm_param, norm_sample;    // (I,)
+  std::vector<double> norm_lo, norm_hi;        // (I,)
+  std::vector<int> histo_param, histo_sample;  // (J,)
+  std::vector<double> histo_lo, histo_hi;      // bins of the J samples, concatenated
+  std::vector<int> factor_param, factor_sample;
+  std::vector<int> binwise_first, binwise_sample;
+  std::vector<int> constraint;          // (P,) Constraint
+  std::vector<double> constraint_scale;  // (P,) Gaussian width or Poisson tau
+  NormCode norm_code = NormCode::code4;
+  HistoCode histo_code = HistoCode::code4p;
+};
+
+struct Channel {
+  int bin, n_bins;        // range of bins
+  int sample, n_samples;  // range of samples
+  int group, n_groups;    // range of groups
+};
+
+struct Group {
+  int sample, n_samples;      // range of samples
+  int row;                    // first of its n_bins entries among the group rows
+  int factor, n_factors;      // range of rows in Model::binwise
+};
+
+struct Sample {
+  int cell;    // first cell
+  int norm, n_norm;      // range in Model::by_sample_norm
+  int histo, n_histo;    // range in Model::by_sample_histo
+  int factor, n_factors;  // range in Model::factor_param
+};
+
+// Consecutive cells that one histosys parameter changes with consecutive template entries.
+struct Run {
+  int param, cell, length, offset;
+  bool symmetric;  // A = 0 throughout
+};
+
+// Channels whose second derivatives are accumulated together, over a common set of globals.
+struct Block {
+  std::vector<int> channels;
+  std::vector<int> globals;  // sorted
+  std::vector<int> column;   // (G,) position in globals, -1 where absent
+};
+
+struct Model {
+  explicit Model(ModelSpec spec);
+
+  ModelSpec spec;  // as given: what is pickled
+  int n_params, n_global, n_coupled, n_local;  // n_coupled of the n_local scale a bin
+  int n_bins, n_samples, n_cells, n_rows;
+
+  std::vector<Channel> channels;
+  std::vector<Group> groups;
+  std::vector<Sample> samples;     // internal order: grouped
+  std::vector<int> sample_index;   // (n_samples,) caller's sample -> internal
+  std::vector<double> nominal;     // (n_cells,) internal order
+
+  std::vector<int> internal;  // (P,) caller's parameter -> internal
+  std::vector<int> external;  // (P,) internal -> caller's
+
+  // normsys instances, sorted by parameter
+  std::vector<int> norm_param;        // (p,) parameters with any
+  std::vector<int> norm_begin;        // (p + 1,)
+  std::vector<int> norm_sample;       // (I,)
+  std::vector<double> norm_coefficient[6];  // (I,) each: code4 polynomial
+  std::vector<double> log_hi, log_lo;       // (I,)
+  std::vector<int> by_sample_norm;          // (I,) instances sorted by sample
+  std::vector<int> instance_param;          // (I,)
+
+  // histosys instances, sorted by parameter and cell
+  std::vector<double> S, A;       // template entries
+  std::vector<Run> runs;
+  std::vector<int> histo_param, histo_offset;  // (J,)
+  std::vector<int> by_sample_histo;            // (J,) instances sorted by sample
+  std::vector<int> histo_params;               // distinct parameters
+
+  std::vector<int> factor_param;  // normfactor and lumi parameters, sorted by sample
+
+  std::vector<int> binwise;  // (rows of factors x bins) parameter of each bin, see Group::factor
+  std::vector<int> binwise_offset;  // (group factors,) start of each factor's bins in binwise
+
+  std::vector<double> inverse_variance;  // (P,) Gaussian constraints, else 0
+  std::vector<int> poisson_param;        // parameters with a Poisson constraint
+  std::vector<double> tau;               // (P,) Poisson constraints, else 0
+  std::vector<int> aux_param;            // (n_aux,) parameter of each auxiliary measurement
+
+  std::vector<int> local_block;  // (blocks + 1,) first local of each diagonal block
+  std::vector<int> kinked;       // parameters whose derivative jumps at 0
+  std::vector<Block> blocks;
+
+  bool is_local(int param) const { return param >= n_global; }
+};
+
+// A dataset in internal order, with the part of the nll that depends on data only.
+struct Data {
+  // n (n_bins,), aux (n_aux,) in the caller's parameter order
+  Data(const Model& model, const double* n, const double* aux);
+
+  std::vector<double> n;       // (n_bins,)
+  std::vector<double> center;  // (P,) auxiliary measurement, 0 where unconstrained
+  double constant;
+};
+
+}  // namespace nextstat

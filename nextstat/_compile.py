@@ -1,0 +1,363 @@
+"""From a checked workspace to parameters and the arrays of the numeric model."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat._parameters import ParameterSet
+from nextstat._rejection import Path, rejection, render, show, suggestion
+from nextstat._schema import (
+    Channel,
+    HistoSys,
+    Lumi,
+    Measurement,
+    NormFactor,
+    NormSys,
+    ParameterConfig,
+    Sample,
+    ShapeFactor,
+    ShapeSys,
+    StatError,
+    Workspace,
+)
+from nextstat.exceptions import WorkspaceWarning
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+
+_GAMMA_BOUNDS = (1e-10, 10.0)
+_FACTOR_BOUNDS = (0.0, 10.0)
+_ALPHA_BOUNDS = (-5.0, 5.0)
+_CODES = {"none": 0, "gaussian": 1, "poisson": 2}
+
+
+@dataclass
+class Compiled:
+    """What a model is built from: names on one side, numbers on the other."""
+
+    channels: tuple[str, ...]
+    channel_bins: tuple[int, ...]
+    samples: tuple[str, ...]
+    sample_of: tuple[tuple[int, int], ...]  # (channel, sample) of each of the arrays' samples
+    parameter_sets: list[ParameterSet]
+    arrays: Arrays
+
+
+def compile_workspace(workspace: Workspace, measurement: Measurement) -> Compiled:
+    """Parameters and numeric arrays of one measurement of a checked workspace.
+
+    Channels, samples and parameters stand in pyhf's order: channels and samples by name;
+    parameters by modifier type, then by first appearance (staterror: by name).
+
+    Raises
+    ------
+    WorkspaceError
+        If the measurement's settings do not fit the parameters.
+    """
+    walk = _Walk()
+    channels = sorted(workspace.channels, key=lambda channel: channel.name)
+    samples = sorted({sample.name for channel in channels for sample in channel.samples})
+    position = {name: i for i, name in enumerate(samples)}
+    sample_of = []
+    for c, channel in enumerate(channels):
+        for sample in sorted(channel.samples, key=lambda sample: sample.name):
+            sample_of.append((c, position[sample.name]))
+            walk.add(channel, sample)
+    sets = walk.parameter_sets()
+    _configure(workspace, measurement, sets)
+    return Compiled(
+        channels=tuple(channel.name for channel in channels),
+        channel_bins=tuple(len(channel.samples[0].data) for channel in channels),
+        samples=tuple(samples),
+        sample_of=tuple(sample_of),
+        parameter_sets=sets,
+        arrays=walk.arrays(channels, sets),
+    )
+
+
+class _Walk:
+    """Gathers modifiers sample by sample; plain lists, because models have 10,000 of them."""
+
+    def __init__(self) -> None:
+        self.n_samples = 0
+        self.nominal: list[float] = []
+        self.norm: tuple[list[str], list[int], list[float], list[float]] = ([], [], [], [])
+        self.histo: tuple[list[str], list[int], list[float], list[float]] = ([], [], [], [])
+        self.factor: tuple[list[str], list[int]] = ([], [])
+        self.binwise: list[tuple[str, str, int]] = []  # name, channel, sample
+        self.order: dict[type, dict[str, ParameterSet | None]] = defaultdict(dict)
+        # staterror name -> channel -> (summed nominal, summed squared uncertainty) per bin
+        self.stat: dict[str, dict[str, tuple[list[float], list[float]]]] = defaultdict(dict)
+
+    def add(self, channel: Channel, sample: Sample) -> None:
+        s = self.n_samples
+        self.n_samples += 1
+        self.nominal.extend(sample.data)
+        norm_names, norm_samples, norm_lo, norm_hi = self.norm
+        histo_names, histo_samples, histo_lo, histo_hi = self.histo
+        order = self.order
+        new: list[tuple[str, type, ParameterSet | None]] = []
+        for modifier in sample.modifiers:
+            kind = type(modifier)
+            name = modifier.name
+            if kind is NormSys:
+                norm_names.append(name)
+                norm_samples.append(s)
+                norm_lo.append(modifier.data.lo)  # type: ignore[union-attr]
+                norm_hi.append(modifier.data.hi)  # type: ignore[union-attr]
+            elif kind is HistoSys:
+                histo_names.append(name)
+                histo_samples.append(s)
+                histo_lo.extend(modifier.data.lo_data)  # type: ignore[union-attr]
+                histo_hi.extend(modifier.data.hi_data)  # type: ignore[union-attr]
+            elif kind is NormFactor or kind is Lumi:
+                self.factor[0].append(name)
+                self.factor[1].append(s)
+            else:
+                self.binwise.append((name, channel.name, s))
+                if isinstance(modifier, StatError):
+                    self._add_staterror(modifier, channel.name, sample)
+            if name not in order[kind]:
+                made = (
+                    _per_bin_set(modifier, sample)
+                    if isinstance(modifier, ShapeSys | ShapeFactor)
+                    else None
+                )
+                new.append((name, kind, made))
+        for name, kind, made in sorted(new, key=lambda item: item[0]):
+            order[kind][name] = made
+
+    def _add_staterror(self, modifier: StatError, channel: str, sample: Sample) -> None:
+        zeros = [0.0] * len(sample.data)
+        nominal, variance = self.stat[modifier.name].setdefault(channel, (zeros, zeros[:]))
+        for b, (expected, uncertainty) in enumerate(zip(sample.data, modifier.data, strict=True)):
+            nominal[b] += expected
+            variance[b] += uncertainty**2
+
+    def parameter_sets(self) -> list[ParameterSet]:
+        """Parameter sets in pyhf's order, with their defaults."""
+        sets: dict[str, ParameterSet] = {}
+        for name in self.order[HistoSys]:
+            both = "histosys+normsys" if name in self.order[NormSys] else "histosys"
+            sets[name] = _alpha(name, both)
+        for name in self.order[Lumi]:
+            sets[name] = ParameterSet(name, "lumi", True, "gaussian", [], [], [False])
+        for name in self.order[NormFactor]:
+            sets[name] = ParameterSet(
+                name, "normfactor", True, "none", [1.0], [_FACTOR_BOUNDS], [False]
+            )
+        for name in self.order[NormSys]:
+            if name not in sets:
+                sets[name] = _alpha(name, "normsys")
+        for kind in (ShapeFactor, ShapeSys):
+            for name, made in self.order[kind].items():
+                assert made is not None
+                sets[name] = made
+        for name in sorted(self.stat):
+            sets[name] = _staterror(name, self.stat[name])
+        return list(sets.values())
+
+    def arrays(self, channels: list[Channel], sets: list[ParameterSet]) -> Arrays:
+        """Arguments of the numeric model; see ModelSpec in cpp/model.h."""
+        first: dict[str, int] = {}
+        n_params = 0
+        for parameter_set in sets:
+            first[parameter_set.name] = n_params
+            n_params += len(parameter_set)
+        # Where each channel's bins start within a staterror that spans channels.
+        start = {
+            (name, channel): first[name] + offset
+            for name, per_channel in self.stat.items()
+            for channel, offset in _offsets(per_channel).items()
+        }
+        ints, floats = np.int32, np.float64
+        return {
+            "channel_bins": np.array([len(c.samples[0].data) for c in channels], ints),
+            "channel_samples": np.array([len(c.samples) for c in channels], ints),
+            "nominal": np.array(self.nominal, floats),
+            "norm_param": np.array([first[name] for name in self.norm[0]], ints),
+            "norm_sample": np.array(self.norm[1], ints),
+            "norm_lo": np.array(self.norm[2], floats),
+            "norm_hi": np.array(self.norm[3], floats),
+            "histo_param": np.array([first[name] for name in self.histo[0]], ints),
+            "histo_sample": np.array(self.histo[1], ints),
+            "histo_lo": np.array(self.histo[2], floats),
+            "histo_hi": np.array(self.histo[3], floats),
+            "factor_param": np.array([first[name] for name in self.factor[0]], ints),
+            "factor_sample": np.array(self.factor[1], ints),
+            "binwise_first": np.array(
+                [start.get((name, channel), first[name]) for name, channel, _ in self.binwise], ints
+            ),
+            "binwise_sample": np.array([s for _, _, s in self.binwise], ints),
+            "constraint": np.array(
+                [_CODES[s.constraint] for s in sets for _ in range(len(s))], ints
+            ),
+            "constraint_scale": np.array(
+                [x for s in sets for x in (s.scale or [0.0] * len(s))], floats
+            ),
+        }
+
+
+def _offsets(per_channel: dict[str, tuple[list[float], list[float]]]) -> dict[str, int]:
+    offsets = {}
+    total = 0
+    for channel, (nominal, _) in per_channel.items():
+        offsets[channel] = total
+        total += len(nominal)
+    return offsets
+
+
+def _alpha(name: str, kind: str) -> ParameterSet:
+    return ParameterSet(name, kind, True, "gaussian", [0.0], [_ALPHA_BOUNDS], [False], [0.0], [1.0])
+
+
+def _per_bin_set(modifier: ShapeSys | ShapeFactor, sample: Sample) -> ParameterSet:
+    n = len(sample.data)
+    if isinstance(modifier, ShapeFactor):
+        return ParameterSet(
+            modifier.name,
+            "shapefactor",
+            False,
+            "none",
+            [1.0] * n,
+            [_FACTOR_BOUNDS] * n,
+            [False] * n,
+        )
+    acts = [y > 0 and u > 0 for y, u in zip(sample.data, modifier.data, strict=True)]
+    tau = [
+        (y / u) ** 2 if a else 1.0 for a, y, u in zip(acts, sample.data, modifier.data, strict=True)
+    ]
+    return ParameterSet(
+        modifier.name,
+        "shapesys",
+        False,
+        "poisson",
+        [1.0] * n,
+        [_GAMMA_BOUNDS] * n,
+        [not a for a in acts],
+        list(tau),
+        tau,
+    )
+
+
+def _staterror(name: str, per_channel: dict[str, tuple[list[float], list[float]]]) -> ParameterSet:
+    relative = [
+        math.sqrt(v) / y if y > 0 else 0.0
+        for nominal, variance in per_channel.values()
+        for y, v in zip(nominal, variance, strict=True)
+    ]
+    n = len(relative)
+    return ParameterSet(
+        name,
+        "staterror",
+        False,
+        "gaussian",
+        [1.0] * n,
+        [_GAMMA_BOUNDS] * n,
+        [r == 0.0 for r in relative],
+        [1.0] * n,
+        [r or 1.0 for r in relative],
+    )
+
+
+# Settings of a measurement ------------------------------------------------------------------------
+
+_WIDTH_KEY = {"lumi": "sigmas", "staterror": "sigmas", "shapesys": "factors"}
+
+
+def _configure(workspace: Workspace, measurement: Measurement, sets: list[ParameterSet]) -> None:
+    """Apply a measurement's parameter settings to the defaults."""
+    by_name = {s.name: s for s in sets}
+    m = workspace.measurements.index(measurement)
+    base: Path = ("measurements", m, "config", "parameters")
+    for i, config in enumerate(measurement.config.parameters):
+        if config.name in by_name:
+            _apply(workspace, (*base, i), config, by_name[config.name])
+        elif config.name != "lumi":  # converters write lumi settings whether or not it is used
+            warnings.warn(
+                f"{render((*base, i))}: settings for {show(config.name)}, which no sample "
+                f"uses{suggestion(config.name, by_name)}; they have no effect",
+                WorkspaceWarning,
+                stacklevel=4,
+            )
+    for s in sets:
+        if s.kind == "lumi" and not (s.auxdata and s.scale):
+            raise rejection(
+                workspace,
+                base,
+                "no 'auxdata' and 'sigmas' for the parameter 'lumi', which samples use; expected "
+                "for example {'name': 'lumi', 'auxdata': [1.0], 'sigmas': [0.02]}",
+            )
+        if s.kind == "lumi":
+            s.inits = s.inits or list(s.auxdata)
+            s.bounds = s.bounds or [(0.0, 10.0 * s.auxdata[0])]
+        _check_start(workspace, measurement, base, s)
+
+
+def _apply(workspace: Workspace, path: Path, config: ParameterConfig, s: ParameterSet) -> None:
+    n = len(s.fixed)
+
+    def checked(key: str, values: tuple[Any, ...], allowed: bool = True) -> list[Any]:
+        if not allowed:
+            raise rejection(
+                workspace,
+                (*path, key),
+                f"{show(config.name)} is a {s.kind} parameter and has no '{key}'",
+            )
+        if len(values) != n:
+            raise rejection(
+                workspace,
+                (*path, key),
+                f"found {len(values)} values for {show(config.name)}, expected {n}",
+            )
+        return list(values)
+
+    if config.inits is not None:
+        s.inits = checked("inits", config.inits)
+    if config.bounds is not None:
+        s.bounds = checked("bounds", config.bounds)
+    if config.auxdata is not None:
+        s.auxdata = checked("auxdata", config.auxdata, s.constraint != "none")
+    if config.sigmas is not None:
+        s.scale = checked("sigmas", config.sigmas, _WIDTH_KEY.get(s.kind) == "sigmas")
+    if config.factors is not None:
+        s.scale = checked("factors", config.factors, _WIDTH_KEY.get(s.kind) == "factors")
+    if config.fixed is not None:
+        fixed = (config.fixed,) * n if isinstance(config.fixed, bool) else config.fixed
+        s.fixed = checked("fixed", fixed)
+
+
+def _check_start(
+    workspace: Workspace, measurement: Measurement, base: Path, s: ParameterSet
+) -> None:
+    """Reject bounds that cross, starting values outside them, and impossible constraints."""
+    names = [config.name for config in measurement.config.parameters]
+    path = (*base, names.index(s.name)) if s.name in names else base
+    for init, (lower, upper) in zip(s.inits, s.bounds, strict=True):
+        if not lower <= upper:
+            raise rejection(
+                workspace,
+                (*path, "bounds"),
+                f"found [{lower:g}, {upper:g}] for {show(s.name)}, expected lower <= upper",
+            )
+        if not lower <= init <= upper:
+            raise rejection(
+                workspace,
+                (*path, "inits"),
+                f"found {init:g} for {show(s.name)}, expected a value within its bounds "
+                f"[{lower:g}, {upper:g}]",
+            )
+    if s.constraint == "poisson" and min(s.auxdata) < 0:
+        raise rejection(
+            workspace, (*path, "auxdata"), f"found {min(s.auxdata):g}, expected values >= 0"
+        )
+    if s.constraint == "poisson" and min(s.scale) <= 0:
+        raise rejection(
+            workspace, (*path, "factors"), f"found {min(s.scale):g}, expected values > 0"
+        )

@@ -1,0 +1,167 @@
+"""Maximum-likelihood fits."""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat import _core
+from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat.exceptions import FitError, FitWarning
+from nextstat.model import HistFactoryModel
+from nextstat.result import FitResult
+
+TOLERANCE = 1e-8
+MAX_ITERATIONS = 500
+
+# Names and meanings of the core's FitStatus.
+_STATUS = (
+    ("converged", "converged"),
+    (
+        "max_iterations",
+        "the iteration limit was reached before the minimum: start closer, or fix what the data "
+        "do not constrain",
+    ),
+    (
+        "singular",
+        "stationary, but the Hessian is not positive definite on the free parameters: the data "
+        "leave at least one direction undetermined (degenerate or unused parameters); fix them",
+    ),
+    (
+        "stalled",
+        "no step lowers the nll although the gradient is not small: the likelihood is not smooth "
+        "here; try other starting values or bounds",
+    ),
+    (
+        "infinite",
+        "the nll is infinite at the start: no events are expected in a bin where some were "
+        "observed; change starting values or fixed parameters",
+    ),
+    ("not_finite", "the likelihood or a derivative is NaN: check the values of fixed parameters"),
+)
+
+
+def fit(
+    model: HistFactoryModel,
+    data: npt.ArrayLike | None = None,
+    *,
+    auxdata: npt.ArrayLike | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+    n_starts: int = 1,
+) -> FitResult:
+    """Fit a model to data by maximum likelihood.
+
+    Bounded Newton steps with the exact Hessian; see `cpp/minimizer.h`. The result is the same to
+    the last bit for the same input on one machine, whatever the number of threads.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    data : (n_bins,) or (n_bins + n_aux,) array_like, optional
+        Events, and auxiliary measurements, in place of the observed ones.
+    auxdata : (n_aux,) array_like, optional
+        Auxiliary measurements in place of the model's.
+    init : (P,) array_like or mapping of name to value, optional
+        Starting values.
+    fixed : mapping of name to value, names, or (P,) bools, optional
+        Parameters to hold.
+    bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
+    n_starts : int
+        Number of starting points; those after the first are drawn around it, always the same.
+        The fit with the lowest nll is returned.
+
+    Returns
+    -------
+    FitResult
+        With `converged` False, and a `FitWarning`, if no minimum was found.
+
+    Raises
+    ------
+    ValueError
+        If an array has the wrong shape or a value is impossible.
+    KeyError
+        If a name is not a parameter's.
+    """
+    if n_starts < 1:
+        raise ValueError(f"n_starts is {n_starts}, expected at least 1")
+    start = time.perf_counter()
+    core_data = model._data(data, auxdata)
+    problem = make_problem(model, init, fixed, bounds)
+    best = minimise(model, core_data, problem)
+    for values in _other_starts(model, problem, n_starts - 1):
+        other = minimise(model, core_data, problem.start(values))
+        if (not other.status, -other.nll) > (not best.status, -best.nll):
+            best = other
+    result = make_result(model, problem, best, 1e3 * (time.perf_counter() - start))
+    if not result.converged:
+        warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
+    return result
+
+
+def minimise(model: HistFactoryModel, data: _core.Data, problem: Problem) -> _core.Minimum:
+    """One run of the minimiser."""
+    return _core.fit(
+        model._core,
+        data,
+        problem.init,
+        problem.lower,
+        problem.upper,
+        problem.fixed,
+        TOLERANCE,
+        MAX_ITERATIONS,
+    )
+
+
+def require_minimum(
+    model: HistFactoryModel, data: _core.Data, problem: Problem, what: str
+) -> _core.Minimum:
+    """Minimise, and insist on convergence.
+
+    Raises
+    ------
+    FitError
+        If the fit did not converge; `what` says which it was.
+    """
+    minimum = minimise(model, data, problem)
+    if minimum.status != 0:
+        name, message = _STATUS[minimum.status]
+        raise FitError(f"{what} did not converge ({name}): {message}")
+    return minimum
+
+
+def make_result(
+    model: HistFactoryModel, problem: Problem, minimum: _core.Minimum, time_ms: float
+) -> FitResult:
+    """The result of a fit from the minimum the core found."""
+    status, message = _STATUS[minimum.status]
+    return FitResult(
+        values=minimum.values,
+        nll=minimum.nll,
+        edm=minimum.edm,
+        converged=minimum.status == 0,
+        status=status,
+        message=message,
+        gradient_norm=minimum.gradient_norm,
+        n_iter=minimum.n_iter,
+        n_evaluations=minimum.n_evaluations,
+        time_ms=time_ms,
+        parameter_names=model.parameter_names,
+        poi=model.poi,
+        fixed=problem.fixed,
+        held=minimum.held,
+        minimum=minimum,
+    )
+
+
+def _other_starts(
+    model: HistFactoryModel, problem: Problem, n: int
+) -> list[npt.NDArray[np.float64]]:
+    """Points spread around the first by one constraint width, or by one where there is none."""
+    width = np.where(np.isnan(model.parameters.width), 1.0, model.parameters.width)
+    draws = np.random.default_rng(0).normal(problem.init, width, size=(n, len(width)))
+    return list(np.clip(draws, problem.lower, problem.upper))

@@ -1,0 +1,151 @@
+"""The parameters of a model: pyhf's order, names and defaults, and a measurement's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat._rejection import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Constraint = Literal["none", "gaussian", "poisson"]
+
+
+@dataclass
+class ParameterSet:
+    """Parameters that one modifier name stands for: one, or one per bin.
+
+    Attributes
+    ----------
+    kind : str
+        Modifier types that use the name, joined by "+".
+    inits, auxdata, scale : list of float
+        Starting values, auxiliary measurements, and Gaussian widths or Poisson tau.
+    bounds : list of (float, float)
+    fixed : list of bool
+    """
+
+    name: str
+    kind: str
+    scalar: bool
+    constraint: Constraint
+    inits: list[float]
+    bounds: list[tuple[float, float]]
+    fixed: list[bool]
+    auxdata: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.inits)
+
+    def names(self) -> list[str]:
+        """Parameter names as pyhf spells them: `name`, or `name[0]`, `name[1]`, ..."""
+        return [self.name] if self.scalar else [f"{self.name}[{i}]" for i in range(len(self))]
+
+
+class Parameter(NamedTuple):
+    """One row of a `ParameterTable`."""
+
+    name: str
+    kind: str
+    init: float
+    lower: float
+    upper: float
+    fixed: bool
+    constraint: Constraint
+    centre: float
+    width: float
+
+
+class ParameterTable:
+    """Parameters of a model, one row each, in the order of every parameter array.
+
+    Attributes
+    ----------
+    names, kinds, constraints : tuple of str, (P,)
+        Constraints are "none", "gaussian" or "poisson".
+    init : (P,) ndarray
+    bounds : (P, 2) ndarray
+    fixed : (P,) bool ndarray
+    centre, width : (P,) ndarray
+        Auxiliary measurement and standard deviation of the constraint on the scale of the
+        parameter; NaN for unconstrained parameters. A Poisson constraint of rate tau is centred
+        at auxdata / tau and has the width 1 / sqrt(tau).
+    tau : (P,) ndarray
+        Rate of a Poisson constraint, NaN for the others.
+    auxdata : (n_aux,) ndarray
+        Auxiliary measurements of the constrained parameters.
+    """
+
+    def __init__(self, sets: list[ParameterSet]) -> None:
+        self.names = tuple(name for s in sets for name in s.names())
+        self.kinds = tuple(s.kind for s in sets for _ in range(len(s)))
+        self.constraints = tuple(s.constraint for s in sets for _ in range(len(s)))
+        self.init = _frozen([x for s in sets for x in s.inits])
+        self.bounds = _frozen([b for s in sets for b in s.bounds]).reshape(-1, 2)
+        self.fixed = _frozen([f for s in sets for f in s.fixed], dtype=np.bool_)
+        self.auxdata = _frozen([a for s in sets for a in s.auxdata])
+        nothing = float("nan")
+        aux = np.array([a for s in sets for a in (s.auxdata or [nothing] * len(s))])
+        scale = np.array([x for s in sets for x in (s.scale or [nothing] * len(s))])
+        poisson = np.array([c == "poisson" for c in self.constraints])
+        self.tau = _frozen(np.where(poisson, scale, nothing))
+        self.centre = _frozen(np.where(poisson, aux / scale, aux))
+        with np.errstate(invalid="ignore"):
+            self.width = _frozen(np.where(poisson, 1.0 / np.sqrt(scale), scale))
+        self._index = {name: i for i, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: int | str) -> Parameter:
+        i = self.index(key) if isinstance(key, str) else range(len(self))[key]
+        return Parameter(
+            self.names[i],
+            self.kinds[i],
+            float(self.init[i]),
+            float(self.bounds[i, 0]),
+            float(self.bounds[i, 1]),
+            bool(self.fixed[i]),
+            self.constraints[i],
+            float(self.centre[i]),
+            float(self.width[i]),
+        )
+
+    def __repr__(self) -> str:
+        free = int(np.count_nonzero(~self.fixed))
+        return f"ParameterTable({len(self)} parameters, {free} free)"
+
+    def index(self, name: str) -> int:
+        """Position of the parameter called `name`.
+
+        Raises
+        ------
+        KeyError
+            If there is none; the message names the nearest.
+        """
+        try:
+            return self._index[name]
+        except (KeyError, TypeError):
+            raise KeyError(unknown("parameter", str(name), self.names)) from None
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per parameter, indexed by name."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self), columns=Parameter._fields).set_index("name")
+
+
+def _frozen(values: object, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[np.float64]:
+    array = np.array(values, dtype=dtype)
+    array.flags.writeable = False
+    return array

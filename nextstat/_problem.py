@@ -1,0 +1,137 @@
+"""What a caller may change about a fit: starting values, fixed parameters and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat.model import HistFactoryModel, Vector
+
+Init: TypeAlias = "npt.ArrayLike | Mapping[str, float]"
+Fixed: TypeAlias = "npt.ArrayLike | Mapping[str, float] | Iterable[str] | str"
+Bounds: TypeAlias = "npt.ArrayLike | Mapping[str, tuple[float, float]]"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Starting values, bounds and fixed flags of a fit, each (P,)."""
+
+    init: Vector
+    lower: Vector
+    upper: Vector
+    fixed: npt.NDArray[np.bool_]
+
+    def fix(self, parameter: int, value: float) -> Problem:
+        """The same problem with one parameter fixed at a value."""
+        init, fixed = self.init.copy(), self.fixed.copy()
+        init[parameter], fixed[parameter] = value, True
+        return Problem(init, self.lower, self.upper, fixed)
+
+    def start(self, init: Vector) -> Problem:
+        """The same problem from other starting values; fixed parameters stay where they are."""
+        return Problem(np.where(self.fixed, self.init, init), self.lower, self.upper, self.fixed)
+
+    def widen(self, parameter: int, lower: float, upper: float) -> Problem:
+        """The same problem with the bounds of one parameter moved outwards where needed."""
+        low, high = self.lower.copy(), self.upper.copy()
+        low[parameter] = min(low[parameter], lower)
+        high[parameter] = max(high[parameter], upper)
+        return Problem(self.init, low, high, self.fixed)
+
+
+def make_problem(
+    model: HistFactoryModel,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+) -> Problem:
+    """The model's own problem with a caller's changes.
+
+    Parameters
+    ----------
+    init : (P,) array_like or mapping of name to value, optional
+    fixed : mapping of name to value, names, or (P,) bools, optional
+        Names are fixed at their starting values, in addition to those the model fixes; bools
+        replace the model's flags.
+    bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
+
+    Raises
+    ------
+    KeyError
+        If a name is not a parameter's; the message names the nearest.
+    ValueError
+        If a shape is wrong, bounds cross, or a value is not finite or outside its bounds.
+    """
+    table = model.parameters
+    start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
+    low, high = np.array(model.bounds[:, 0]), np.array(model.bounds[:, 1])
+    flags = np.array(model.fixed)
+    if isinstance(bounds, Mapping):
+        for name, (lower, upper) in bounds.items():
+            low[table.index(name)], high[table.index(name)] = lower, upper
+    elif bounds is not None:
+        pairs = np.asarray(bounds, dtype=np.float64)
+        if pairs.shape != (len(table), 2):
+            raise ValueError(f"bounds has shape {pairs.shape}, expected {(len(table), 2)}")
+        low, high = pairs[:, 0].copy(), pairs[:, 1].copy()
+    if isinstance(fixed, Mapping):
+        for name, value in fixed.items():
+            start[table.index(name)], flags[table.index(name)] = value, True
+    elif isinstance(fixed, str):
+        flags[table.index(fixed)] = True
+    elif fixed is not None:
+        fixed = list(fixed)  # type: ignore[arg-type]
+        if all(isinstance(name, str) for name in fixed):
+            flags[[table.index(name) for name in fixed]] = True
+        else:
+            flags = _flags(model, fixed)
+    _check(model, start, low, high, flags)
+    return Problem(start, low, high, flags)
+
+
+def _vector(model: HistFactoryModel, given: Init, default: Vector, what: str) -> Vector:
+    if isinstance(given, Mapping):
+        values = np.array(default)
+        for name, value in given.items():
+            values[model.parameters.index(name)] = value
+        return values
+    values = np.array(given, dtype=np.float64)
+    if values.shape != default.shape:
+        raise ValueError(f"{what} has shape {values.shape}, expected {default.shape}")
+    return values
+
+
+def _flags(model: HistFactoryModel, given: list[object]) -> npt.NDArray[np.bool_]:
+    flags = np.array(given)
+    if flags.dtype != np.bool_ or flags.shape != model.fixed.shape:
+        raise ValueError(
+            f"fixed has shape {flags.shape} and type {flags.dtype}, expected names, a mapping of "
+            f"names to values, or {model.fixed.shape} bools"
+        )
+    return flags
+
+
+def _check(
+    model: HistFactoryModel,
+    init: Vector,
+    lower: Vector,
+    upper: Vector,
+    fixed: npt.NDArray[np.bool_],
+) -> None:
+    names = model.parameter_names
+    for i in np.flatnonzero(~np.isfinite(init)):
+        raise ValueError(f"the starting value of {names[i]!r} is {init[i]}, expected a number")
+    for i in np.flatnonzero(~(lower <= upper)):
+        raise ValueError(
+            f"the bounds of {names[i]!r} are [{lower[i]:g}, {upper[i]:g}], "
+            "expected lower <= upper"
+        )
+    for i in np.flatnonzero(~fixed & ((init < lower) | (init > upper))):
+        raise ValueError(
+            f"the starting value of {names[i]!r} is {init[i]:g}, outside its bounds "
+            f"[{lower[i]:g}, {upper[i]:g}]"
+        )

@@ -1,0 +1,217 @@
+"""Messages for rejected documents: the place, what was found, what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from msgspec import Struct, inspect
+
+from nextstat.exceptions import WorkspaceError
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_NOUNS = {
+    "channels": "channel",
+    "samples": "sample",
+    "modifiers": "modifier",
+    "observations": "observation",
+    "measurements": "measurement",
+    "parameters": "parameter",
+}
+
+
+def show(value: object) -> str:
+    """Short text for a value found in a document."""
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return f"an array of length {len(value)}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = f"{value:.10g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def listing(names: Iterable[str]) -> str:
+    """The first ten names, quoted, and how many more there are."""
+    quoted = [show(name) for name in names]
+    rest = len(quoted) - 10
+    return ", ".join(quoted[:10]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """Ask whether the name nearest to `word` was meant; empty if none is near."""
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word[:200].lower(), by_lower, n=1)
+    return f" (did you mean {show(by_lower[near[0]])}?)" if near else ""
+
+
+def unknown(noun: str, word: str, names: Iterable[str]) -> str:
+    """Message for a `word` that is none of `names`, with the nearest and the first of them."""
+    names = list(names)
+    hint = suggestion(word, names)
+    return f"unknown {noun} {show(word)}{hint}; expected one of {listing(names)}"
+
+
+def render(path: Path, root: str = "$") -> str:
+    """JSON path as text: `$.channels[0].name`."""
+    text = root
+    for step in path:
+        if isinstance(step, str) and step.isidentifier():
+            text += f".{step}"
+        else:
+            text += f"[{show(step)}]"
+    return text
+
+
+def names_on(path: Path, document: object) -> str:
+    """Names of the things a path passes through: "channel 'SR', sample 'bkg'"."""
+    found = []
+    noun = None
+    node: Any = document
+    for step in path:
+        if isinstance(step, str) and isinstance(node, Struct):
+            node = getattr(node, step, None)
+        elif isinstance(node, Mapping):
+            node = node.get(step)
+        elif isinstance(step, int) and isinstance(node, list | tuple) and step < len(node):
+            node = node[step]
+            name = node.get("name") if isinstance(node, Mapping) else getattr(node, "name", None)
+            if noun and isinstance(name, str):
+                found.append(f"{noun} {show(name)}")
+        else:
+            break
+        noun = _NOUNS.get(step) if isinstance(step, str) else None
+    return ", ".join(found)
+
+
+def rejection(document: object, path: Path, message: str, *, root: str = "$") -> WorkspaceError:
+    """The error for `message` at `path` of `document`."""
+    names = names_on(path, document)
+    return WorkspaceError(f"{render(path, root)}: {message}" + (f" [{names}]" if names else ""))
+
+
+def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Path, str] | None:
+    """First place where plain JSON data departs from a type, and what is wrong there.
+
+    Parameters
+    ----------
+    value : object
+        dicts, lists, strings, numbers, booleans and None.
+    expected : msgspec.inspect.Type
+        What `msgspec.inspect.type_info` says of the type.
+    path : tuple
+        Where `value` lies in the document.
+
+    Returns
+    -------
+    tuple of (path, message), or None if the value has the type
+    """
+    match expected:
+        case inspect.UnionType(types=types):
+            return _union_mismatch(value, types, path)
+        case inspect.StructType() if isinstance(value, dict):
+            return _struct_mismatch(value, expected, path)
+        case inspect.VarTupleType(item_type=item, min_length=least) if isinstance(value, list):
+            if len(value) < (least or 0):
+                return path, f"found an empty array, expected {_describe(expected)}"
+            return _first(mismatch(v, item, (*path, i)) for i, v in enumerate(value))
+        case inspect.TupleType(item_types=items) if isinstance(value, list):
+            if len(value) == len(items):
+                pairs = enumerate(zip(value, items, strict=True))
+                return _first(mismatch(v, t, (*path, i)) for i, (v, t) in pairs)
+        case inspect.FloatType(gt=gt, ge=ge):
+            number: Any = value if type(value) in (int, float) else math.nan
+            too_low = (gt is not None and number <= gt) or (ge is not None and number < ge)
+            if abs(number) <= sys.float_info.max and not too_low:
+                return None
+        case inspect.LiteralType(values=values):
+            if value in values:
+                return None
+        case inspect.StrType():
+            if isinstance(value, str):
+                return None
+        case inspect.BoolType():
+            if isinstance(value, bool):
+                return None
+        case inspect.NoneType():
+            if value is None:
+                return None
+        case inspect.AnyType():
+            return None
+    return path, f"found {show(value)}, expected {_describe(expected)}"
+
+
+def _first(problems: Iterable[tuple[Path, str] | None]) -> tuple[Path, str] | None:
+    return next((problem for problem in problems if problem), None)
+
+
+def _struct_mismatch(
+    value: dict[str, object], expected: inspect.StructType, path: Path
+) -> tuple[Path, str] | None:
+    keys = [field.name for field in expected.fields]
+    known = keys if expected.tag_field is None else [*keys, expected.tag_field]
+    for key in value:
+        if key not in known and expected.forbid_unknown_fields:
+            return (*path, key), unknown("key", key, known)
+    for field in expected.fields:
+        if field.required and field.name not in value:
+            return path, f"missing key {field.name!r}, expected {_describe(field.type)} there"
+    return _first(
+        mismatch(value[field.name], field.type, (*path, field.name))
+        for field in expected.fields
+        if field.name in value
+    )
+
+
+def _union_mismatch(
+    value: object, types: tuple[inspect.Type, ...], path: Path
+) -> tuple[Path, str] | None:
+    structs = {t.tag: t for t in types if isinstance(t, inspect.StructType)}
+    if not structs:
+        problems = [mismatch(value, each, path) for each in types]
+        if None in problems:
+            return None
+        # A problem inside the value says more than that the value fits no alternative.
+        deeper = _first(problem for problem in problems if problem and problem[0] != path)
+        choices = " or ".join(_describe(each) for each in types)
+        return deeper or (path, f"found {show(value)}, expected {choices}")
+    if not isinstance(value, dict):
+        return path, f"found {show(value)}, expected an object"
+    tags = [str(tag) for tag in structs]
+    if "type" not in value:
+        return path, f"missing key 'type', expected one of {listing(tags)} there"
+    tag = value["type"]
+    if not isinstance(tag, str):
+        return (*path, "type"), f"found {show(tag)}, expected one of {listing(tags)}"
+    if tag not in structs:
+        return (*path, "type"), unknown("modifier type", tag, tags)
+    return _struct_mismatch(value, structs[tag], path)
+
+
+def _describe(expected: inspect.Type) -> str:
+    match expected:
+        case inspect.VarTupleType(item_type=inspect.FloatType() as item):
+            return _describe(item).replace("a number", "a non-empty array of numbers")
+        case inspect.VarTupleType(min_length=least):
+            return "a non-empty array" if least else "an array"
+        case inspect.TupleType(item_types=items):
+            return f"an array of {len(items)} numbers"
+        case inspect.FloatType(gt=gt, ge=ge):
+            limit = f" > {gt:g}" if gt is not None else f" >= {ge:g}" if ge is not None else ""
+            return f"a number{limit}"
+        case inspect.LiteralType(values=values):
+            return listing(map(str, values))
+        case inspect.UnionType(types=types):
+            return " or ".join(_describe(each) for each in types)
+        case inspect.StrType():
+            return "a string"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.NoneType():
+            return "null"
+    return "an object"

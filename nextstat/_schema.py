@@ -1,0 +1,231 @@
+"""The pyhf JSON workspace, schema 1.0.0, as typed, immutable objects.
+
+The classes are the schema: msgspec decodes JSON into them and rejects whatever does not fit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from nextstat._rejection import unknown
+from nextstat.exceptions import WorkspaceError
+
+Numbers: TypeAlias = Annotated[tuple[float, ...], Meta(min_length=1)]
+NonNegative: TypeAlias = Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(min_length=1)]
+Positive: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0)], ...], Meta(min_length=1)]
+Factor: TypeAlias = Annotated[float, Meta(gt=0)]
+
+
+# Nothing in these immutable trees can form a reference cycle: the collector may skip them.
+class _Record(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Base of the schema: immutable, no unknown keys."""
+
+
+class _Tagged(_Record, frozen=True, tag_field="type", tag=str.lower):
+    """Base of the modifiers: the class name in lower case is their `type` in JSON."""
+
+
+class NormSysData(_Record, frozen=True):
+    """Yield factors of a normsys at -1 (`lo`) and +1 (`hi`) standard deviation."""
+
+    lo: Factor
+    hi: Factor
+
+
+class HistoSysData(_Record, frozen=True):
+    """Bin yields of a histosys at -1 (`lo_data`) and +1 (`hi_data`) standard deviation."""
+
+    lo_data: Numbers
+    hi_data: Numbers
+
+
+class NormFactor(_Tagged, frozen=True):
+    """Free factor on every bin of a sample."""
+
+    name: str
+    data: None = None
+
+
+class NormSys(_Tagged, frozen=True):
+    """Constrained factor on every bin of a sample."""
+
+    name: str
+    data: NormSysData
+
+
+class HistoSys(_Tagged, frozen=True):
+    """Constrained additive change of the shape of a sample."""
+
+    name: str
+    data: HistoSysData
+
+
+class ShapeSys(_Tagged, frozen=True):
+    """Poisson-constrained factor per bin; `data` are absolute uncertainties."""
+
+    name: str
+    data: NonNegative
+
+
+class ShapeFactor(_Tagged, frozen=True):
+    """Free factor per bin."""
+
+    name: str
+    data: None = None
+
+
+class StatError(_Tagged, frozen=True):
+    """Gaussian-constrained factor per bin, common to the samples; `data` are absolute."""
+
+    name: str
+    data: NonNegative
+
+
+class Lumi(_Tagged, frozen=True):
+    """Constrained luminosity factor; its centre and width are in the measurement."""
+
+    name: Literal["lumi"]
+    data: None = None
+
+
+Modifier: TypeAlias = NormFactor | NormSys | HistoSys | ShapeSys | ShapeFactor | StatError | Lumi
+
+
+class Sample(_Record, frozen=True):
+    """Nominal yields `data`, one per bin, of one process in one channel, and its modifiers."""
+
+    name: str
+    data: Numbers
+    modifiers: tuple[Modifier, ...]
+
+
+class Channel(_Record, frozen=True):
+    """A region: the samples whose sum is expected in its bins."""
+
+    name: str
+    samples: Annotated[tuple[Sample, ...], Meta(min_length=1)]
+
+
+class Observation(_Record, frozen=True):
+    """Observed counts, one per bin, of the channel of the same name."""
+
+    name: str
+    data: NonNegative
+
+
+class ParameterConfig(_Record, frozen=True, omit_defaults=True):
+    """Settings of one parameter that replace its defaults; None means the default."""
+
+    name: str
+    inits: Numbers | None = None
+    bounds: Annotated[tuple[tuple[float, float], ...], Meta(min_length=1)] | None = None
+    auxdata: Numbers | None = None
+    sigmas: Positive | None = None
+    factors: Numbers | None = None
+    fixed: bool | tuple[bool, ...] | None = None
+
+
+class MeasurementConfig(_Record, frozen=True):
+    """Parameter of interest (None or empty: there is none) and parameter settings."""
+
+    poi: str | None
+    parameters: tuple[ParameterConfig, ...]
+
+
+class Measurement(_Record, frozen=True):
+    """A named choice of parameter of interest and parameter settings."""
+
+    name: str
+    config: MeasurementConfig
+
+
+class PatchName(Struct, frozen=True, gc=False):
+    """Metadata of a patch: the name it is looked up by."""
+
+    name: str
+
+
+class NamedPatch(Struct, frozen=True, gc=False):
+    """One patch of a patch set; the operations are checked when they are applied."""
+
+    metadata: PatchName
+    patch: tuple[Any, ...]
+
+
+class PatchSet(Struct, frozen=True, gc=False):
+    """The part of a pyhf PatchSet that finds a patch by its name."""
+
+    patches: Annotated[tuple[NamedPatch, ...], Meta(min_length=1)]
+
+
+class Workspace(_Record, frozen=True):
+    """A HistFactory workspace in the pyhf JSON format, schema 1.0.0.
+
+    Obtain one from `nextstat.workspace.load`, which validates it.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+        Regions with their samples and modifiers.
+    observations : tuple of Observation
+        Observed counts, one entry per channel, in any order.
+    measurements : tuple of Measurement
+        Alternatives; the first is the default.
+    version : str
+        Always "1.0.0".
+    """
+
+    channels: Annotated[tuple[Channel, ...], Meta(min_length=1)]
+    observations: Annotated[tuple[Observation, ...], Meta(min_length=1)]
+    measurements: Annotated[tuple[Measurement, ...], Meta(min_length=1)]
+    version: Literal["1.0.0"]
+
+    def measurement(self, name: str | None = None) -> Measurement:
+        """Measurement called `name`; the first one if None.
+
+        Raises
+        ------
+        WorkspaceError
+            If no measurement has that name.
+        """
+        if name is None:
+            return self.measurements[0]
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
+        raise WorkspaceError(
+            "$.measurements: " + unknown("measurement", name, (m.name for m in self.measurements))
+        )
+
+    def observation(self, channel_name: str) -> Observation:
+        """Observed counts of the channel called `channel_name`.
+
+        Raises
+        ------
+        WorkspaceError
+            If no channel has that name.
+        """
+        for observation in self.observations:
+            if observation.name == channel_name:
+                return observation
+        raise WorkspaceError(
+            "$.observations: "
+            + unknown("channel", channel_name, (o.name for o in self.observations))
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and floats, as `json.load` would give them."""
+        document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return document
+
+    def to_json(self) -> str:
+        """JSON text that `load` turns into an equal workspace."""
+        return msgspec.json.encode(self).decode()
+
+
+def kind(modifier: Modifier) -> str:
+    """Type of a modifier as JSON spells it, "normsys" for example."""
+    return str(modifier.__struct_config__.tag)

@@ -1,0 +1,298 @@
+"""The HistFactory model: parameters, expected events and likelihood."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat import _core
+from nextstat._compile import Compiled, compile_workspace
+from nextstat._parameters import ParameterTable
+from nextstat._rejection import show, suggestion, unknown
+from nextstat._schema import Measurement, Workspace
+from nextstat.exceptions import WorkspaceError
+from nextstat.workspace import Patch, Source, load
+
+Vector = npt.NDArray[np.float64]
+
+_NORM_CODES = {"code1": 1, "code4": 4}
+_HISTO_CODES = {"code0": 0, "code2": 2, "code4p": 4}
+
+
+class HistFactoryModel:
+    """A binned likelihood with constrained nuisance parameters; immutable and thread-safe.
+
+    Build one with `nextstat.from_pyhf`. Parameter arrays have the order of `parameter_names`,
+    which is pyhf's; bins stand channel by channel, in the order of `channels`.
+
+    Attributes
+    ----------
+    parameters : ParameterTable
+        Names, kinds, starting values, bounds and constraints.
+    poi : str or None
+        Parameter of interest.
+    channels, samples : tuple of str
+        Sorted by name.
+    channel_bins : tuple of int
+        Number of bins of each channel.
+    data : (n_bins,) ndarray
+        Observed events.
+    auxdata : (n_aux,) ndarray
+        Auxiliary measurements of the constrained parameters.
+    """
+
+    def __init__(
+        self, compiled: Compiled, data: npt.ArrayLike, poi: str | None, codes: tuple[int, int]
+    ) -> None:
+        self._compiled = compiled
+        self._codes = codes
+        self.parameters = ParameterTable(compiled.parameter_sets)
+        self.poi = poi
+        self.channels = compiled.channels
+        self.channel_bins = compiled.channel_bins
+        self.samples = compiled.samples
+        self.data = np.array(data, dtype=np.float64)
+        self.data.flags.writeable = False
+        self._core = _core.Model(**compiled.arrays, norm_code=codes[0], histo_code=codes[1])
+        self._observed = _core.Data(self._core, self.data, self.auxdata)
+
+    # Immutable: copies are the object itself, and attributes cannot be set twice.
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_observed" in self.__dict__:
+            raise AttributeError(f"HistFactoryModel is immutable; cannot set {name!r}")
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> HistFactoryModel:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HistFactoryModel:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HistFactoryModel, (self._compiled, self.data, self.poi, self._codes)
+
+    def __repr__(self) -> str:
+        return (
+            f"HistFactoryModel({len(self.parameters)} parameters, {self.n_bins} bins in "
+            f"{len(self.channels)} channels, {len(self.samples)} samples, poi={self.poi!r})"
+        )
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters, (P,), as pyhf spells them."""
+        return self.parameters.names
+
+    @property
+    def init(self) -> Vector:
+        """Starting values, (P,)."""
+        return self.parameters.init
+
+    @property
+    def bounds(self) -> Vector:
+        """Lower and upper bounds, (P, 2)."""
+        return self.parameters.bounds
+
+    @property
+    def fixed(self) -> npt.NDArray[np.bool_]:
+        """Which parameters are fixed at their starting values, (P,)."""
+        return self.parameters.fixed
+
+    @property
+    def auxdata(self) -> Vector:
+        """Auxiliary measurements, (n_aux,), in the order of the constrained parameters."""
+        return self.parameters.auxdata
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins, over all channels."""
+        return int(self._core.n_bins)
+
+    def expected_data(self, params: npt.ArrayLike, *, include_auxdata: bool = True) -> Vector:
+        """Expected events of each bin, and expected auxiliary measurements.
+
+        Parameters
+        ----------
+        params : (P,) array_like
+        include_auxdata : bool
+            Append the expected auxiliary measurements, as pyhf does.
+
+        Returns
+        -------
+        (n_bins + n_aux,) or (n_bins,) ndarray
+        """
+        events = _core.expected(self._core, params)
+        if not include_auxdata:
+            return events
+        table = self.parameters
+        rate = np.where(np.isnan(table.tau), 1.0, table.tau) * np.asarray(params, dtype=np.float64)
+        return np.concatenate([events, rate[np.array(table.constraints) != "none"]])
+
+    def expected_by_sample(self, params: npt.ArrayLike) -> Vector:
+        """Expected events of each sample in each bin; 0 in channels a sample is not part of.
+
+        Returns
+        -------
+        (n_samples, n_bins) ndarray
+        """
+        cells = _core.expected_by_sample(self._core, params)
+        out = np.zeros((len(self.samples), self.n_bins))
+        first_bin = np.concatenate([[0], np.cumsum(self.channel_bins)])
+        start = 0
+        for channel, sample in self._compiled.sample_of:
+            n_bins = self.channel_bins[channel]
+            first = first_bin[channel]
+            out[sample, first : first + n_bins] = cells[start : start + n_bins]
+            start += n_bins
+        return out
+
+    def nll(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> float:
+        """Negative log-likelihood, all constants kept (half of pyhf's `twice_nll`).
+
+        Parameters
+        ----------
+        params : (P,) array_like
+        data : (n_bins,) or (n_bins + n_aux,) array_like, optional
+            Events, and auxiliary measurements, in place of the observed ones.
+
+        Returns
+        -------
+        float
+            Infinite where events were observed and none are expected.
+        """
+        return _core.nll(self._core, self._observed if data is None else self._data(data), params)
+
+    def logpdf(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> float:
+        """Log-likelihood, -nll."""
+        return -self.nll(params, data)
+
+    def nll_gradient(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> Vector:
+        """Gradient of `nll` in the parameters, (P,).
+
+        At the kinks of the interpolation codes 0 and 1, the derivative from the right (from the
+        left at -0.0).
+        """
+        data_ = self._observed if data is None else self._data(data)
+        return _core.nll_gradient(self._core, data_, params)
+
+    def nll_hessian(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> Vector:
+        """Second derivatives of `nll` in the parameters, (P, P)."""
+        data_ = self._observed if data is None else self._data(data)
+        return _core.nll_hessian(self._core, data_, params)
+
+    def _data(
+        self, data: npt.ArrayLike | None, auxdata: npt.ArrayLike | None = None
+    ) -> _core.Data:
+        """Data given by a caller, checked; the observed ones where None."""
+        if data is None and auxdata is None:
+            return self._observed
+        events = self.data if data is None else np.asarray(data, dtype=np.float64)
+        n_aux = len(self.auxdata)
+        if auxdata is None and events.shape == (self.n_bins + n_aux,):
+            events, auxdata = events[: self.n_bins], events[self.n_bins :]
+        if events.shape != (self.n_bins,):
+            raise ValueError(
+                f"data has shape {events.shape}, expected ({self.n_bins},) events or "
+                f"({self.n_bins + n_aux},) events and auxiliary measurements"
+            )
+        return _core.Data(self._core, events, self.auxdata if auxdata is None else auxdata)
+
+
+def from_pyhf(
+    workspace: Source,
+    *,
+    measurement: str | None = None,
+    poi: str | None = None,
+    patch: Patch | None = None,
+    interpolation: tuple[str, str] = ("code4", "code4p"),
+) -> HistFactoryModel:
+    """Build a model from a workspace in the pyhf JSON format.
+
+    Parameters
+    ----------
+    workspace : mapping, str, bytes, path or Workspace
+        Workspace, JSON text, or path to a ``.json`` or ``.json.gz`` file.
+    measurement : str, optional
+        Name of the measurement; the first one by default.
+    poi : str, optional
+        Parameter of interest; the measurement's by default. A workspace no sample of which
+        carries the measurement's parameter of interest (a background-only one) gives a model
+        without.
+    patch : RFC 6902 operations, path, or pair (PatchSet, name), optional
+        Applied to the workspace first.
+    interpolation : (str, str)
+        Codes of normsys ("code1" or "code4") and histosys ("code0", "code2" or "code4p").
+
+    Returns
+    -------
+    HistFactoryModel
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace is rejected; the message names the JSON path, what was found there and
+        what was expected.
+    ValueError
+        If an interpolation code is unknown.
+    """
+    codes = _interpolation_codes(interpolation)
+    spec = load(workspace, patch=patch)
+    chosen = spec.measurement(measurement)
+    compiled = compile_workspace(spec, chosen)
+    name = _choose_poi(spec, chosen, compiled, poi, patched=patch is not None)
+    counts = [x for channel in compiled.channels for x in spec.observation(channel).data]
+    return HistFactoryModel(compiled, counts, name, codes)
+
+
+def _interpolation_codes(interpolation: tuple[str, str]) -> tuple[int, int]:
+    try:
+        norm, histo = interpolation
+        return _NORM_CODES[norm], _HISTO_CODES[histo]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"interpolation is {interpolation!r}, expected (normsys code, histosys code) from "
+            f"{list(_NORM_CODES)} and {list(_HISTO_CODES)}"
+        ) from None
+
+
+def _choose_poi(
+    workspace: Workspace,
+    measurement: Measurement,
+    compiled: Compiled,
+    asked: str | None,
+    *,
+    patched: bool,
+) -> str | None:
+    """The parameter of interest, or None if the workspace holds no signal to scale."""
+    names = [name for s in compiled.parameter_sets for name in s.names()]
+    if asked is not None:
+        if asked not in names:
+            raise WorkspaceError(f"poi: {unknown('parameter', asked, names)}")
+        return asked
+    poi = measurement.config.poi
+    if not poi or poi in names:
+        return poi or None
+    m = workspace.measurements.index(measurement)
+    path = f"$.measurements[{m}].config.poi"
+
+    def reject(reason: str) -> NoReturn:
+        raise WorkspaceError(
+            f"{path}: found {show(poi)}, which no sample carries{suggestion(poi, factors)}; "
+            f"expected one of the parameters, since {reason}"
+        )
+
+    if any(s.name == poi for s in compiled.parameter_sets):
+        raise WorkspaceError(
+            f"{path}: found {show(poi)}, which has one parameter per bin; expected a single "
+            f"parameter, such as {show(poi + '[0]')}"
+        )
+    factors = [s.name for s in compiled.parameter_sets if s.kind == "normfactor"]
+    if patched:
+        reject("a patch was applied")
+    if suggestion(poi, factors):
+        reject("a normfactor has a similar name")
+    signal = next((s for s in compiled.samples if "signal" in s.lower()), None)
+    if signal is not None:
+        reject(f"there is a sample {show(signal)}")
+    return None

@@ -1,0 +1,159 @@
+"""What a fit returns."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat import _core
+from nextstat._rejection import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A maximum-likelihood fit.
+
+    Attributes
+    ----------
+    values : (P,) ndarray
+        Fitted parameters, in the order of `parameter_names`.
+    nll : float
+        Negative log-likelihood at `values`, all constants kept.
+    edm : float
+        Estimated distance to the minimum in nll: half of g^T H^-1 g within the bounds.
+    converged : bool
+        Small projected gradient, `edm` below the tolerance, Hessian positive definite on the free
+        parameters, everything finite.
+    status, message : str
+        Short name of the outcome, and what it means.
+    gradient_norm : float
+        Euclidean norm of the gradient over the free parameters away from their bounds.
+    n_iter, n_evaluations : int
+        Newton steps, and evaluations of the likelihood or its derivatives.
+    time_ms : float
+        Wall-clock time of the fit.
+    poi : str or None
+    fixed : (P,) bool ndarray
+    active_bounds : tuple of str
+        Parameters that ended at a bound, or pinned at the kink of a piecewise interpolation.
+    """
+
+    values: Vector
+    nll: float
+    edm: float
+    converged: bool
+    status: str
+    message: str
+    gradient_norm: float
+    n_iter: int
+    n_evaluations: int
+    time_ms: float
+    parameter_names: tuple[str, ...]
+    poi: str | None
+    fixed: npt.NDArray[np.bool_]
+    held: npt.NDArray[np.bool_]
+    minimum: _core.Minimum
+
+    @property
+    def active_bounds(self) -> tuple[str, ...]:
+        at_bound = np.flatnonzero(self.held & ~self.fixed)
+        return tuple(self.parameter_names[i] for i in at_bound)
+
+    @property
+    def twice_nll(self) -> float:
+        """2 nll."""
+        return 2.0 * self.nll
+
+    @property
+    def mu(self) -> float:
+        """Fitted parameter of interest; NaN for a model without."""
+        return float("nan") if self.poi is None else self[self.poi]
+
+    @cached_property
+    def errors(self) -> Vector:
+        """Standard deviations from the inverse Hessian of the free parameters, (P,).
+
+        NaN for parameters that are fixed or at a bound, and for all if the fit did not converge.
+        """
+        if not self.converged:
+            return np.full(len(self.values), np.nan)
+        return np.where(self.held, np.nan, self.minimum.errors())
+
+    @cached_property
+    def covariance(self) -> Vector:
+        """Inverse Hessian of the free parameters, (P, P); 0 where fixed or at a bound.
+
+        NaN throughout if the fit did not converge.
+        """
+        if not self.converged:
+            return np.full((len(self.values), len(self.values)), np.nan)
+        return self.minimum.covariance()
+
+    @cached_property
+    def correlation(self) -> Vector:
+        """Correlation matrix, (P, P); NaN where `errors` is."""
+        return self.covariance / np.outer(self.errors, self.errors)
+
+    def __getitem__(self, name: str) -> float:
+        try:
+            return float(self.values[self.parameter_names.index(name)])
+        except ValueError:
+            raise KeyError(unknown("parameter", str(name), self.parameter_names)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        return {
+            "poi": self.poi,
+            "mu": self.mu,
+            "nll": self.nll,
+            "twice_nll": self.twice_nll,
+            "edm": self.edm,
+            "converged": self.converged,
+            "status": self.status,
+            "message": self.message,
+            "gradient_norm": self.gradient_norm,
+            "n_iter": self.n_iter,
+            "n_evaluations": self.n_evaluations,
+            "time_ms": self.time_ms,
+            "active_bounds": list(self.active_bounds),
+            "parameters": dict(zip(self.parameter_names, self.values.tolist(), strict=True)),
+            "errors": dict(zip(self.parameter_names, self.errors.tolist(), strict=True)),
+        }
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per parameter: value, error, fixed, at_bound."""
+        import pandas as pd
+
+        columns = {
+            "value": self.values,
+            "error": self.errors,
+            "fixed": self.fixed,
+            "at_bound": self.held & ~self.fixed,
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.parameter_names, name="name"))
+
+    def __repr__(self) -> str:
+        best = "" if self.poi is None else f"{self.poi}={self.mu:.4g}, "
+        return (
+            f"FitResult({best}nll={self.nll:.6g}, edm={self.edm:.1e}, status={self.status!r}, "
+            f"n_iter={self.n_iter}, {self.time_ms:.2g} ms)"
+        )
+
+    def _repr_html_(self) -> str:
+        colour = "#2a7" if self.converged else "#c33"
+        summary = (
+            f"<b style='color:{colour}'>{html.escape(self.message)}</b><br>"
+            f"2 nll = {self.twice_nll:.6f}, EDM = {self.edm:.1e}, "
+            f"{self.n_iter} steps, {self.time_ms:.3g} ms"
+        )
+        return f"<div>{summary}{self.to_dataframe().to_html(max_rows=30)}</div>"
