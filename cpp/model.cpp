@@ -372,8 +372,8 @@ Model::Model(ModelSpec given) : spec(std::move(given)) {
   }
 }
 
-Data::Data(const Model& model, const double* counts, const double* aux)
-    : n(counts, counts + model.n_bins), center(model.n_params, 0.0), constant(0.0) {
+Data::Data(const Model& model, const double* counts, const double* measured)
+    : n(counts, counts + model.n_bins), aux(measured, measured + model.aux_param.size()), center(model.n_params, 0.0), constant(0.0) {
   constexpr double log_sqrt_2pi = 0.91893853320467274178;
   for (double count : n) {
     if (!(count >= 0.0 && std::isfinite(count))) {

@@ -127,6 +127,7 @@ struct Data {
   Data(const Model& model, const double* n, const double* aux);
 
   std::vector<double> n;       // (n_bins,)
+  std::vector<double> aux;     // (n_aux,) as given
   std::vector<double> center;  // (P,) auxiliary measurement, 0 where unconstrained
   double constant;
 };

@@ -1,0 +1,74 @@
+"""nextstat: HistFactory fits in milliseconds, with the interfaces of machine learning.
+
+Names load on first use, so that ``import nextstat`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nextstat import datasets as datasets
+    from nextstat import interpret as interpret
+    from nextstat import plot as plot
+    from nextstat import workspace as workspace
+    from nextstat._asimov import asimov_data as asimov_data
+    from nextstat._fit import fit as fit
+    from nextstat._hypotest import HypoTestResult as HypoTestResult
+    from nextstat._hypotest import hypotest as hypotest
+    from nextstat._hypotest import significance as significance
+    from nextstat._limit import UpperLimit as UpperLimit
+    from nextstat._limit import upper_limit as upper_limit
+    from nextstat._threads import get_num_threads as get_num_threads
+    from nextstat._threads import set_num_threads as set_num_threads
+    from nextstat.exceptions import FitError as FitError
+    from nextstat.exceptions import FitWarning as FitWarning
+    from nextstat.exceptions import NextstatError as NextstatError
+    from nextstat.exceptions import WorkspaceError as WorkspaceError
+    from nextstat.exceptions import WorkspaceWarning as WorkspaceWarning
+    from nextstat.model import HistFactoryModel as HistFactoryModel
+    from nextstat.model import from_pyhf as from_pyhf
+    from nextstat.result import FitResult as FitResult
+    from nextstat.workspace import Workspace as Workspace
+
+    __version__: str
+
+_HOME = {
+    "FitError": "exceptions",
+    "FitResult": "result",
+    "FitWarning": "exceptions",
+    "HistFactoryModel": "model",
+    "HypoTestResult": "_hypotest",
+    "NextstatError": "exceptions",
+    "UpperLimit": "_limit",
+    "Workspace": "workspace",
+    "WorkspaceError": "exceptions",
+    "WorkspaceWarning": "exceptions",
+    "asimov_data": "_asimov",
+    "fit": "_fit",
+    "from_pyhf": "model",
+    "get_num_threads": "_threads",
+    "hypotest": "_hypotest",
+    "set_num_threads": "_threads",
+    "significance": "_hypotest",
+    "upper_limit": "_limit",
+}
+_MODULES = {"datasets", "exceptions", "histogram", "interpret", "plot", "workspace"}
+
+__all__ = sorted([*_HOME, *_MODULES])
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"nextstat.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"nextstat.{name}")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("nextstat")
+    raise AttributeError(f"module 'nextstat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -74,7 +74,7 @@ def _check_parameters(workspace: Workspace, path: Path, measurement: Measurement
     for i, parameter in enumerate(measurement.config.parameters):
         for j, (lower, upper) in enumerate(parameter.bounds or ()):
             if lower > upper:
-                message = f"found [{lower:g}, {upper:g}], expected [lower, upper]"
+                message = f"found lower bound {lower:g} above upper bound {upper:g}"
                 raise rejection(workspace, (*path, i, "bounds", j), message)
 
 

@@ -128,10 +128,15 @@ def require_minimum(
         If the fit did not converge; `what` says which it was.
     """
     minimum = minimise(model, data, problem)
+    require_converged(minimum, what)
+    return minimum
+
+
+def require_converged(minimum: _core.Minimum, what: str) -> None:
+    """Raise FitError if a fit did not converge; `what` says which it was."""
     if minimum.status != 0:
         name, message = _STATUS[minimum.status]
         raise FitError(f"{what} did not converge ({name}): {message}")
-    return minimum
 
 
 def make_result(

@@ -93,16 +93,14 @@ def _plain_at(value: Any, trail: list[str | int]) -> Any:
     if value is None or type_ is bool or (type_ is float and math.isfinite(value)):
         return value
     if isinstance(value, str):
-        if not value.isascii() and re.search("[\ud800-\udfff]", value):
-            raise _UnfitError(f"found {value!a}, expected a string without lone surrogates")
-        return str.__str__(value)
+        return _plain_text(value)
     if isinstance(value, Mapping):
         document = {}
         for key, item in value.items():
             if not isinstance(key, str):
                 raise _UnfitError(f"found the key {show(key)}, expected a string")
             trail.append(key)
-            document[str.__str__(key)] = _plain_at(item, trail)
+            document[_plain_text(key)] = _plain_at(item, trail)
             trail.pop()
         return document
     if isinstance(value, list | tuple):
@@ -127,3 +125,9 @@ def _plain_at(value: Any, trail: list[str | int]) -> Any:
     if hasattr(value, "tolist"):  # NumPy arrays and their like
         return _plain_at(value.tolist(), trail)
     raise _UnfitError(f"found a {type_.__name__}, expected a JSON value")
+
+
+def _plain_text(text: str) -> str:
+    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+        raise _UnfitError(f"found {text!a}, expected a string without lone surrogates")
+    return str.__str__(text)

@@ -29,11 +29,13 @@ def show(value: object) -> str:
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
-        return f"an array of length {len(value)}"
+        return f"an array of length {len(value)}" if value else "an empty array"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str | bytes):
+        return repr(value[:200]) + "..." * (len(value) > 200)
     text = f"{value:.10g}" if isinstance(value, float) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text[:60] + "..." * (len(text) > 60)
 
 
 def listing(names: Iterable[str]) -> str:
@@ -117,9 +119,8 @@ def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Pa
         case inspect.StructType() if isinstance(value, dict):
             return _struct_mismatch(value, expected, path)
         case inspect.VarTupleType(item_type=item, min_length=least) if isinstance(value, list):
-            if len(value) < (least or 0):
-                return path, f"found an empty array, expected {_describe(expected)}"
-            return _first(mismatch(v, item, (*path, i)) for i, v in enumerate(value))
+            if len(value) >= (least or 0):
+                return _first(mismatch(v, item, (*path, i)) for i, v in enumerate(value))
         case inspect.TupleType(item_types=items) if isinstance(value, list):
             if len(value) == len(items):
                 pairs = enumerate(zip(value, items, strict=True))

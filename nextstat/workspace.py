@@ -113,7 +113,7 @@ def _decoded(source: Any) -> Workspace | None:
             # JSON has neither NaN nor infinity: what comes back from it is finite.
             source = msgspec.json.encode(msgspec.convert(source, Workspace))
         return _DECODER.decode(source)
-    except (ValueError, TypeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -26,7 +26,7 @@ LABELS = {
     "build": "model build",
     "hessian": "Hessian",
     "ranking": "full ranking",
-    "ranking_2": " 2 threads",
+    "ranking_2": "- 2 threads",
 }
 
 CONTAINED_IN = {

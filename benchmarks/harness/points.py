@@ -20,7 +20,7 @@ def random_point(model: nextstat.HistFactoryModel, seed: int = 20) -> dict[str, 
     parameters keep their init.
     """
     rng = np.random.default_rng(seed)
-    widths = model.parameters.to_dataframe()["width"].to_numpy(dtype=float)
+    widths = model.parameters.width
     widths = np.where(np.isfinite(widths), widths, UNCONSTRAINED_WIDTH)
     step = SCALE * widths * rng.standard_normal(widths.size)
     step = np.where(model.fixed, 0.0, step)

@@ -32,12 +32,10 @@ def show_seconds(seconds: float) -> str:
 
 
 def show_ratio(ratio: float) -> str:
-    """A ratio with two or three significant digits, at most five characters."""
+    """A ratio with two or three significant digits."""
     if ratio >= 9999.5:
         return f"{ratio / 1000:.0f}kx"
-    if ratio < 0.0995:
-        return f"{ratio:.3f}"[1:] + "x"
-    digits = 2 if ratio < 0.995 else 1 if ratio < 9.95 else 0
+    digits = 3 if ratio < 0.0995 else 2 if ratio < 0.995 else 1 if ratio < 9.95 else 0
     return f"{ratio:.{digits}f}x"
 
 
@@ -82,12 +80,17 @@ def _pick(results: Results, keys: tuple[str, ...], task: str) -> str:
     return next((key for key in keys if task in results.get(key, {})), keys[0])
 
 
-def _table(title: str, first: str, columns: Iterable[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    table.add_column(first, no_wrap=True)
+def _table(columns: Iterable[str]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(Text(column, justify="right"), justify="right", no_wrap=True)
     return table
+
+
+def _print(console: Console, title: str, table: Table) -> None:
+    console.print(Text(title, style="bold"))
+    console.print(table)
 
 
 def _time_cells(
@@ -140,16 +143,16 @@ def print_times(
         Reference values, see `harness.compare.reference`.
     """
     columns = _columns(peers)
-    table = _table(title, "", ["nextstat", *(title for title, _ in columns)])
+    table = _table(["nextstat", *(head for head, _ in columns)])
     lines = []
     for group, results in rows.items():
         notes = disagreements(results, truth)
         for task in tasks:
             if any(task in done for done in results.values()):
                 flags = {peer for peer, noted in notes if noted == task}
-                label = f"{group} {LABELS.get(task, task)}".strip(" " if group else "")
+                label = f"{group} {LABELS.get(task, task)}".strip()
                 table.add_row(label, *_time_cells(results, columns, task, flags))
-        if not group:
+        if not group and "fit" in tasks:
             table.add_row("memory of fit", *_memory_cells(results, columns, "fit"))
         lines += [
             f" * {' '.join((group, peer)).strip()}: {note}" for (peer, _), note in notes.items()
@@ -163,7 +166,7 @@ def print_times(
             f" ! {' '.join((group, peer)).strip()}, {', '.join(lost)}: {error}"
             for (peer, error), lost in failed.items()
         ]
-    console.print(table)
+    _print(console, title, table)
     for line in lines:
         console.print(Text(line, overflow="fold"))
     console.print()
@@ -174,18 +177,17 @@ def print_values(
 ) -> None:
     """Print what each obtained: the reference, and everyone's difference from it."""
     columns = _columns(peers)
-    heads = ["reference", "nextstat", *(title for title, _ in columns)]
-    table = _table(f"{title}: value and differences from it", "", heads)
+    table = _table(["reference", "nextstat", *(head for head, _ in columns)])
     for task, what in WHAT.items():
         expected = reference(results, task, truth)
-        if expected is None:
+        if expected is None or not any(task in done for done in results.values()):
             continue
         cells = []
         for keys in (("ours",), *(keys for _, keys in columns)):
             obtained = value(results, _pick(results, keys, task), task)
             cells.append("" if obtained is None else f"{obtained - expected:+.1e}")
         table.add_row(what, f"{expected:.9g}", *cells)
-    console.print(table)
+    _print(console, f"{title}: reference and differences from it", table)
     console.print()
 
 
@@ -216,10 +218,9 @@ def print_summary(
     console: Console, records: Mapping[str, Results], peer: Peer, tasks: Sequence[str] = TASKS
 ) -> None:
     """Print the ratio of a peer's time to ours, workspace by task."""
-    title = peer.title.replace("\n", " ")
-    table = _table(f"{title}: time / ours", "", [LABELS.get(task, task).strip() for task in tasks])
+    table = _table([LABELS.get(task, task).strip() for task in tasks])
     for name, results in records.items():
         ratios = [ratio_of(results, peer.key, task) for task in tasks]
         table.add_row(name, *("" if r is None else r[0] + show_ratio(r[1]) for r in ratios))
-    console.print(table)
+    _print(console, f"{peer.title}: time / ours".replace("\n", " "), table)
     console.print()

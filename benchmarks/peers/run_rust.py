@@ -17,9 +17,11 @@ def load(job: Job) -> Any:
 
 
 def tasks(model: Any, job: Job) -> dict[str, Task]:
-    """Every task but the Hessian; the ranking makes two refits per constrained parameter.
+    """Every task but the Hessian.
 
-    Parameters are matched by name: the order of this package differs from pyhf's.
+    Parameters are matched by name: the order of this package differs from pyhf's. Its ranking
+    makes two refits per constrained parameter, at the nominal value plus and minus the constraint
+    width: half of the work, and other numbers than a post-fit impact, so none to compare.
     """
     theta = np.array([job["point"][name] for name in model.parameter_names()])
     poi = model.poi_index()
@@ -33,7 +35,7 @@ def tasks(model: Any, job: Job) -> dict[str, Task]:
             return abs(float(row["delta_mu_up"])) + abs(float(row["delta_mu_down"]))
 
         top = max(rows, key=impact)
-        return {"value": impact(top), "top": top["name"]}
+        return {"prefit_impact": impact(top), "top": top["name"]}
 
     def rank() -> list[dict[str, Any]]:
         return nextstat.ranking(model)

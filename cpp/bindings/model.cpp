@@ -60,13 +60,15 @@ void bind_model(py::module_& m) {
       .def_property_readonly("n_bins", [](const SharedModel& self) { return self.n_bins; })
       .def_property_readonly("n_global", [](const SharedModel& self) { return self.n_global; });
 
-  py::class_<Data, std::shared_ptr<Data>>(m, "Data").def(
-      py::init([](const SharedModel& model, const Array& n, const Array& aux) {
-        check_length(n, model.n_bins, "data");
-        check_length(aux, static_cast<py::ssize_t>(model.aux_param.size()), "auxdata");
-        return std::make_shared<Data>(model, n.data(), aux.data());
-      }),
-      py::arg("model"), py::arg("n"), py::arg("aux"));
+  py::class_<Data, std::shared_ptr<Data>>(m, "Data")
+      .def(py::init([](const SharedModel& model, const Array& n, const Array& aux) {
+             check_length(n, model.n_bins, "data");
+             check_length(aux, static_cast<py::ssize_t>(model.aux_param.size()), "auxdata");
+             return std::make_shared<Data>(model, n.data(), aux.data());
+           }),
+           py::arg("model"), py::arg("n"), py::arg("aux"))
+      .def_property_readonly("n", [](const Data& self) { return to_array(self.n); })
+      .def_property_readonly("aux", [](const Data& self) { return to_array(self.aux); });
 }
 
 }  // namespace nextstat

@@ -1,0 +1,86 @@
+"""Asimov data: the expectation itself as a dataset (arXiv:1007.1727, section 3.2)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat._problem import make_problem
+from nextstat._profile import Profile, poi_index
+from nextstat.exceptions import FitError, FitWarning
+from nextstat.model import HistFactoryModel, Vector
+
+AsimovNuisances = Literal["fitted", "nominal"]
+
+
+def asimov_data(
+    model: HistFactoryModel,
+    mu: float = 0.0,
+    *,
+    nuisances: AsimovNuisances = "fitted",
+    data: npt.ArrayLike | None = None,
+    auxdata: npt.ArrayLike | None = None,
+    poi: str | None = None,
+) -> Vector:
+    """Expected events and auxiliary measurements at a value of the parameter of interest.
+
+    Parameters
+    ----------
+    mu : float
+    nuisances : {"fitted", "nominal"}
+        Other parameters at their best values for the data at this `mu`, or at their starting
+        values.
+    data, auxdata : array_like, optional
+        Dataset to fit, in place of the observed one.
+    poi : str, optional
+
+    Returns
+    -------
+    (n_bins + n_aux,) ndarray
+        Ready to be passed as `data` to `fit` and the tests.
+
+    Raises
+    ------
+    FitError
+        If a fit did not converge.
+    """
+    index = poi_index(model, poi)
+    problem = make_problem(model)
+    best = problem.init if nuisances == "nominal" else None
+    profile = Profile(model, model._data(data, auxdata), problem, index, best=best)
+    return model.expected_data(asimov_parameters(profile, float(mu), nuisances))
+
+
+def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -> Vector:
+    """Parameters that Asimov data are made from, (P,).
+
+    Where the observed data exclude `mu` outright (events in bins where none can be expected),
+    the nuisance parameters are fitted to the data without those events.
+    """
+    if nuisances not in ("fitted", "nominal"):
+        raise ValueError(f"nuisances is {nuisances!r}, expected 'fitted' or 'nominal'")
+    if nuisances == "nominal":
+        return profile.problem.fix(profile.poi, mu).init
+    fitted = profile.at(mu)
+    if fitted is not None:
+        return fitted
+    model = profile.model
+    nominal = profile.problem.fix(profile.poi, mu).init
+    expected = model.expected_data(nominal, include_auxdata=False)
+    possible = expected > 0.0
+    warnings.warn(
+        f"{profile.name}={mu:g} is excluded outright: events were observed in "
+        f"{np.count_nonzero(~possible)} bins where none can be expected; the Asimov data are "
+        "fitted without them",
+        FitWarning,
+        stacklevel=4,
+    )
+    events = np.where(possible, profile.data.n, 0.0)
+    data = model._data(events, profile.data.aux)
+    rest = Profile(model, data, profile.problem, profile.poi, best=profile.best).at(mu)
+    if rest is None:
+        raise FitError(f"no events are expected at {profile.name}={mu:g} in bins with events")
+    return rest
