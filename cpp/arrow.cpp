@@ -3,8 +3,11 @@
 namespace nextstat {
 
 ArrowShape::ArrowShape(const Model& model)
-    : n_global(model.n_global), n_coupled(model.n_coupled), n_local(model.n_local),
-      block(model.local_block), block_offset{0} {
+    : ArrowShape(model.n_global, model.n_coupled, model.local_block) {}
+
+ArrowShape::ArrowShape(int globals, int coupled, std::vector<int> blocks)
+    : n_global(globals), n_coupled(coupled), n_local(blocks.back()), block(std::move(blocks)),
+      block_offset{0} {
   for (std::size_t k = 0; k + 1 < block.size(); ++k) {
     const int size = block[k + 1] - block[k];
     for (int j = 0; j < size; ++j) entry.push_back(block_offset.back() + j * size + j);

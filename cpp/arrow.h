@@ -14,6 +14,7 @@ namespace nextstat {
 
 struct ArrowShape {
   explicit ArrowShape(const Model& model);
+  ArrowShape(int n_global, int n_coupled, std::vector<int> block);
 
   int n_global, n_coupled, n_local;
   std::vector<int> block;         // (blocks + 1,) first local of each block

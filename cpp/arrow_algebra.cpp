@@ -88,7 +88,7 @@ void mask(const ArrowShape& shape, ArrowFactor& f) {
 
 }  // namespace
 
-bool factorise(const ArrowShape& shape, const Arrow& H, double damping, ArrowFactor& f) {
+bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, ArrowFactor& f) {
   const int G = shape.n_global;
   copy(H.A, f.L);
   copy(H.B, f.Z);
@@ -98,13 +98,13 @@ bool factorise(const ArrowShape& shape, const Arrow& H, double damping, ArrowFac
   MatrixMap L(f.L.data(), G, G), Z(f.Z.data(), G, shape.n_coupled);
   Vector before(G);
   for (int g = 0; g < G; ++g) {
-    L(g, g) += damping * std::fabs(L(g, g)) + (damping > 0.0 ? 1e-300 : 0.0);
+    if (shift != nullptr) L(g, g) += shift[g];
     before[g] = L(g, g);
   }
   for (int k = 0; k < n_blocks(shape); ++k) {
     const int first = shape.block[k], size = shape.block[k + 1] - first;
     double* D = f.LD.data() + shape.block_offset[k];
-    for (int j = 0; j < size; ++j) D[j * size + j] += damping * std::fabs(D[j * size + j]);
+    for (int j = 0; j < size && shift != nullptr; ++j) D[j * size + j] += shift[G + first + j];
     const int failed = cholesky_block(D, size);
     if (failed >= 0) {
       f.failed = G + first + failed;
@@ -151,6 +151,29 @@ void solve(const ArrowShape& shape, const ArrowFactor& f, double* x) {
   for (int k = 0; k < n_blocks(shape); ++k) {
     backward_block(f.LD.data() + shape.block_offset[k], shape.block[k + 1] - shape.block[k],
                    x + G + shape.block[k]);
+  }
+}
+
+void row_sums(const ArrowShape& shape, const Arrow& H, double* sums) {
+  const int G = shape.n_global, K = shape.n_coupled;
+  for (int i = 0; i < shape.size(); ++i) sums[i] = 0.0;
+  const auto add = [&](int i, int j, double value) {
+    sums[i] += std::fabs(value);
+    if (i != j) sums[j] += std::fabs(value);
+  };
+  const ConstMatrixMap A(H.A.data(), G, G), B(H.B.data(), G, K);
+  for (int j = 0; j < G; ++j) {
+    for (int i = j; i < G; ++i) add(i, j, A(i, j));
+  }
+  for (int j = 0; j < K; ++j) {
+    for (int i = 0; i < G; ++i) add(i, G + j, B(i, j));
+  }
+  for (int k = 0; k < n_blocks(shape); ++k) {
+    const int first = shape.block[k], size = shape.block[k + 1] - first;
+    const ConstMatrixMap D(H.D.data() + shape.block_offset[k], size, size);
+    for (int j = 0; j < size; ++j) {
+      for (int i = j; i < size; ++i) add(G + first + i, G + first + j, D(i, j));
+    }
   }
 }
 

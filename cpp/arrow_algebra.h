@@ -6,7 +6,9 @@
 namespace nextstat {
 namespace NEXTSTAT_LEVEL {
 
-bool factorise(const ArrowShape& shape, const Arrow& H, double damping, ArrowFactor& factor);
+bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, ArrowFactor& factor);
+
+void row_sums(const ArrowShape& shape, const Arrow& H, double* sums);
 
 void solve(const ArrowShape& shape, const ArrowFactor& factor, double* x);
 

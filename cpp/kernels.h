@@ -54,12 +54,15 @@ struct Kernels {
   double (*difference)(const Model&, const Data&, const double* theta1, const double* nu1,
                        const double* theta0, const double* nu0);
 
-  // Factorises H + diag(damping * |diag H|) over the free parameters. False if not positive
-  // definite; factor.failed then says at which parameter.
-  bool (*factorise)(const ArrowShape&, const Arrow&, double damping, ArrowFactor&);
+  // Factorises H + diag(shift) over the free parameters; shift (size,) may be null. False if not
+  // positive definite; factor.failed then says at which parameter.
+  bool (*factorise)(const ArrowShape&, const Arrow&, const double* shift, ArrowFactor&);
 
   // x <- H^-1 x over the free parameters; the others become 0.
   void (*solve)(const ArrowShape&, const ArrowFactor&, double* x);
+
+  // Sums of the sizes of the entries of each row (size,): H + diag of them has no negative eigenvalue.
+  void (*row_sums)(const ArrowShape&, const Arrow&, double* sums);
 
   // y = H x
   void (*multiply)(const ArrowShape&, const Arrow&, const double* x, double* y);

@@ -11,7 +11,8 @@ namespace {
 constexpr double polish = 1e-2;       // steps go on until the EDM is this far below the tolerance
 constexpr double armijo = 1e-4;       // share of the predicted decrease a step must reach
 constexpr double first_damping = 1e-3;
-constexpr double last_damping = 1e9;
+constexpr double last_damping = 1e6;
+constexpr double damping_floor = 1e-8;  // for parameters without any second derivative
 constexpr int max_active_set_changes = 40;
 constexpr int max_halvings = 40;
 
@@ -31,7 +32,7 @@ Minimum empty_minimum(const Model& model) {
   const std::size_t P = model.n_params;
   const ArrowShape shape(model);
   return Minimum{FitStatus::infinite, std::vector<double>(P), std::vector<double>(P),
-                 std::vector<char>(P), 0.0, 0.0, 0, 0, shape, ArrowFactor(shape)};
+                 std::vector<char>(P), 0.0, 0.0, 0, 0, shape, ArrowFactor(shape), -1};
 }
 
 }  // namespace
@@ -45,11 +46,12 @@ double Minimum::projected_gradient_norm() const {
 }
 
 Minimizer::Minimizer(const Model& model, const Data& data)
-    : minimum(empty_minimum(model)), model_(model), data_(data), kernels_(kernels()),
-      hessian_(minimum.shape), evaluation_(model), lower_(model.n_params), upper_(model.n_params),
+    : point(empty_minimum(model)), model_(model), data_(data), kernels_(kernels()),
+      hessian_(point.shape), evaluation_(model), lower_(model.n_params), upper_(model.n_params),
       range_lower_(model.n_params), range_upper_(model.n_params), fixed_(model.n_params),
       pinned_(model.n_params), step_(model.n_params), product_(model.n_params),
-      trial_(model.n_params), nu_(model.n_bins) {
+      trial_(model.n_params), nu_(model.n_bins), row_sums_(model.n_params),
+      shift_(model.n_params) {
   evaluation_.reserve_second_derivatives(model);
 }
 
@@ -59,24 +61,25 @@ void Minimizer::load(const FitProblem& problem) {
     lower_[i] = problem.lower[p];
     upper_[i] = problem.upper[p];
     fixed_[i] = problem.fixed[p] || lower_[i] == upper_[i];
-    minimum.theta[i] = problem.fixed[p] ? problem.init[p]
+    point.theta[i] = problem.fixed[p] ? problem.init[p]
                                 : std::min(std::max(problem.init[p], lower_[i]), upper_[i]);
   }
-  minimum.n_iterations = minimum.n_evaluations = 0;
-  minimum.edm = std::numeric_limits<double>::infinity();
+  point.n_iterations = point.n_evaluations = 0;
+  point.undetermined = -1;
+  point.edm = std::numeric_limits<double>::infinity();
 }
 
 // Events observed where none are expected: unconstrained factors that start at 0 are moved to 1.
 bool Minimizer::make_finite() {
-  ++minimum.n_evaluations;
-  if (std::isfinite(kernels_.nll(model_, data_, minimum.theta.data(), evaluation_))) return true;
+  ++point.n_evaluations;
+  if (std::isfinite(kernels_.nll(model_, data_, point.theta.data(), evaluation_))) return true;
   for (int i = 0; i < model_.n_params; ++i) {
     const bool free_factor =
         !fixed_[i] && model_.inverse_variance[i] == 0.0 && model_.tau[i] == 0.0;
-    if (free_factor && minimum.theta[i] == 0.0) minimum.theta[i] = std::min(1.0, upper_[i]);
+    if (free_factor && point.theta[i] == 0.0) point.theta[i] = std::min(1.0, upper_[i]);
   }
-  ++minimum.n_evaluations;
-  return std::isfinite(kernels_.nll(model_, data_, minimum.theta.data(), evaluation_));
+  ++point.n_evaluations;
+  return std::isfinite(kernels_.nll(model_, data_, point.theta.data(), evaluation_));
 }
 
 // Cuts the bounds at the kinks, on the side where the nll falls; pins where it rises on both.
@@ -87,120 +90,186 @@ void Minimizer::choose_sides() {
   bool at_kink = false;
   for (int p : model_.kinked) {
     if (fixed_[p]) continue;
-    if (minimum.theta[p] == 0.0) at_kink = true;
-    if (minimum.theta[p] > 0.0) range_lower_[p] = std::max(lower_[p], 0.0);
-    if (minimum.theta[p] < 0.0) range_upper_[p] = std::min(upper_[p], 0.0);
+    if (point.theta[p] == 0.0) at_kink = true;
+    if (point.theta[p] > 0.0) range_lower_[p] = std::max(lower_[p], 0.0);
+    if (point.theta[p] < 0.0) range_upper_[p] = std::min(upper_[p], 0.0);
   }
   if (!at_kink) return;
   for (const double side : {-0.0, 0.0}) {
-    trial_ = minimum.theta;
+    trial_ = point.theta;
     for (int p : model_.kinked) {
-      if (minimum.theta[p] == 0.0) trial_[p] = side;
+      if (point.theta[p] == 0.0) trial_[p] = side;
     }
-    ++minimum.n_evaluations;
+    ++point.n_evaluations;
     kernels_.gradient(model_, data_, trial_.data(), evaluation_,
                       std::signbit(side) ? product_.data() : step_.data());
   }
   for (int p : model_.kinked) {
-    if (fixed_[p] || minimum.theta[p] != 0.0) continue;
+    if (fixed_[p] || point.theta[p] != 0.0) continue;
     if (step_[p] < 0.0 && upper_[p] > 0.0) {
-      minimum.theta[p] = 0.0;
+      point.theta[p] = 0.0;
       range_lower_[p] = 0.0;
     } else if (product_[p] > 0.0 && lower_[p] < 0.0) {
-      minimum.theta[p] = -0.0;
+      point.theta[p] = -0.0;
       range_upper_[p] = -0.0;
     } else {
-      minimum.theta[p] = 0.0;
+      point.theta[p] = 0.0;
       pinned_[p] = 1;
     }
   }
 }
 
 bool Minimizer::differentiate() {
-  ++minimum.n_evaluations;
-  minimum.nll = kernels_.hessian(model_, data_, minimum.theta.data(), evaluation_, minimum.gradient.data(), minimum.shape,
+  ++point.n_evaluations;
+  point.nll = kernels_.hessian(model_, data_, point.theta.data(), evaluation_, point.gradient.data(), point.shape,
                          hessian_);
   nu_ = evaluation_.nu;
-  return std::isfinite(minimum.nll) && all_finite(minimum.gradient) && all_finite(hessian_.A) &&
+  row_sums_known_ = false;
+  return std::isfinite(point.nll) && all_finite(point.gradient) && all_finite(hessian_.A) &&
          all_finite(hessian_.B) && all_finite(hessian_.D);
 }
 
+void Minimizer::set_damping(double damping) {
+  damping_ = damping;
+  if (damping == 0.0) return;
+  if (!row_sums_known_) {
+    kernels_.row_sums(point.shape, hessian_, row_sums_.data());
+    row_sums_known_ = true;
+  }
+  for (int i = 0; i < model_.n_params; ++i) shift_[i] = damping * (row_sums_[i] + damping_floor);
+}
+
+bool Minimizer::factorise() {
+  const double* shift = damping_ > 0.0 ? shift_.data() : nullptr;
+  return kernels_.factorise(point.shape, hessian_, shift, point.factor);
+}
+
 double Minimizer::diagonal(int p) const {
-  if (model_.is_local(p)) return hessian_.D[minimum.shape.entry[p - model_.n_global]];
+  if (model_.is_local(p)) return hessian_.D[point.shape.entry[p - model_.n_global]];
   return hessian_.A[static_cast<std::size_t>(p) * model_.n_global + p];
 }
 
-// Fills step_, held and edm. False if the (damped) Hessian is not positive definite.
-bool Minimizer::solve_quadratic(double damping) {
-  const int P = model_.n_params;
-  for (int i = 0; i < P; ++i) {
-    const bool at_lower = minimum.theta[i] <= range_lower_[i] && minimum.gradient[i] > 0.0;
-    const bool at_upper = minimum.theta[i] >= range_upper_[i] && minimum.gradient[i] < 0.0;
-    minimum.held[i] = fixed_[i] || pinned_[i] || at_lower || at_upper;
+// Minimises the quadratic model within the bounds: fills step_, held and edm. Violated bounds are
+// held all at once and released one by one; where that does not settle, the step is cut at the
+// first bound it meets, which lowers the model too but solves nothing.
+Minimizer::Quadratic Minimizer::solve_quadratic() {
+  for (int i = 0; i < model_.n_params; ++i) {
+    const bool at_lower = point.theta[i] <= range_lower_[i] && point.gradient[i] > 0.0;
+    const bool at_upper = point.theta[i] >= range_upper_[i] && point.gradient[i] < 0.0;
+    point.held[i] = fixed_[i] || pinned_[i] || at_lower || at_upper;
     step_[i] = 0.0;
   }
-  for (int change = 0;; ++change) {
-    for (int i = 0; i < P; ++i) {
-      minimum.factor.free[i] = !minimum.held[i];
-      if (!minimum.held[i]) step_[i] = 0.0;
-    }
-    if (!kernels_.factorise(minimum.shape, hessian_, damping, minimum.factor)) return false;
-    kernels_.multiply(minimum.shape, hessian_, step_.data(), product_.data());
-    for (int i = 0; i < P; ++i) trial_[i] = -(minimum.gradient[i] + product_[i]);
-    kernels_.solve(minimum.shape, minimum.factor, trial_.data());
+  for (int change = 0; change < max_active_set_changes; ++change) {
+    if (!newton_step()) return Quadratic::indefinite;
     bool violated = false;
-    for (int i = 0; i < P; ++i) {
-      if (minimum.held[i]) continue;
-      const double target = minimum.theta[i] + trial_[i];
-      step_[i] = trial_[i];
+    for (int i = 0; i < model_.n_params; ++i) {
+      if (point.held[i]) continue;
+      const double target = point.theta[i] + step_[i];
       if (target >= range_lower_[i] && target <= range_upper_[i]) continue;
-      minimum.held[i] = 1;
-      step_[i] = (target < range_lower_[i] ? range_lower_[i] : range_upper_[i]) - minimum.theta[i];
+      point.held[i] = 1;
+      step_[i] = (target < range_lower_[i] ? range_lower_[i] : range_upper_[i]) - point.theta[i];
       violated = true;
     }
-    if (violated && change < max_active_set_changes) continue;
-    kernels_.multiply(minimum.shape, hessian_, step_.data(), product_.data());
-    // A held parameter whose multiplier points inwards is released, the worst one first.
-    int worst = -1;
-    double worst_gain = 0.0;
-    for (int i = 0; i < P && change < max_active_set_changes / 2; ++i) {
-      if (!minimum.held[i] || fixed_[i] || pinned_[i]) continue;
-      const bool at_lower = minimum.theta[i] + step_[i] <= range_lower_[i];
-      const double slope = minimum.gradient[i] + product_[i];
-      const double inward = at_lower ? -slope : slope;
-      const double gain = inward * inward / std::max(std::fabs(diagonal(i)), 1e-300);
-      if (inward > 0.0 && gain > 1e-20 && gain > worst_gain) {
-        worst = i;
-        worst_gain = gain;
-      }
-    }
-    if (worst < 0) break;
-    minimum.held[worst] = 0;
+    if (violated || release_worst()) continue;
+    point.edm = predicted_decrease();
+    if (point.edm >= 0.0) return Quadratic::solved;
+    break;
   }
-  double curvature = dot(step_, product_);
-  for (int i = 0; i < P && damping > 0.0; ++i) {
-    curvature += damping * std::fabs(diagonal(i)) * step_[i] * step_[i];
+  return truncate_step() ? Quadratic::truncated : Quadratic::indefinite;
+}
+
+// step_ of the parameters not held, given the steps of those held; false if not positive definite.
+bool Minimizer::newton_step() {
+  for (int i = 0; i < model_.n_params; ++i) {
+    point.factor.free[i] = !point.held[i];
+    if (!point.held[i]) step_[i] = 0.0;
   }
-  minimum.edm = -(slope() + 0.5 * curvature);
+  if (!factorise()) return false;
+  kernels_.multiply(point.shape, hessian_, step_.data(), product_.data());
+  for (int i = 0; i < model_.n_params; ++i) trial_[i] = -(point.gradient[i] + product_[i]);
+  kernels_.solve(point.shape, point.factor, trial_.data());
+  for (int i = 0; i < model_.n_params; ++i) {
+    if (!point.held[i]) step_[i] = trial_[i];
+  }
   return true;
 }
 
-double Minimizer::slope() const { return dot(minimum.gradient, step_); }
+// Releases the held parameter whose multiplier points inwards most; false if there is none.
+bool Minimizer::release_worst() {
+  kernels_.multiply(point.shape, hessian_, step_.data(), product_.data());
+  int worst = -1;
+  double most = 1e-20;  // in nll: what releasing it could gain
+  for (int i = 0; i < model_.n_params; ++i) {
+    if (!point.held[i] || fixed_[i] || pinned_[i]) continue;
+    const bool at_lower = point.theta[i] + step_[i] <= range_lower_[i];
+    const double inward = (at_lower ? -1.0 : 1.0) * (point.gradient[i] + product_[i]);
+    const double gain = inward * inward / std::max(std::fabs(diagonal(i)), 1e-300);
+    if (inward > 0.0 && gain > most) {
+      worst = i;
+      most = gain;
+    }
+  }
+  if (worst >= 0) point.held[worst] = 0;
+  return worst >= 0;
+}
+
+// A Newton step of the parameters away from their bounds, as far as the first bound.
+bool Minimizer::truncate_step() {
+  for (int i = 0; i < model_.n_params; ++i) {
+    const bool at_lower = point.theta[i] <= range_lower_[i] && point.gradient[i] >= 0.0;
+    const bool at_upper = point.theta[i] >= range_upper_[i] && point.gradient[i] <= 0.0;
+    point.held[i] = fixed_[i] || pinned_[i] || at_lower || at_upper;
+    step_[i] = 0.0;
+  }
+  for (;;) {
+    if (!newton_step()) return false;
+    double length = 1.0;
+    int blocking = -1;
+    for (int i = 0; i < model_.n_params; ++i) {
+      if (point.held[i] || step_[i] == 0.0) continue;
+      const double bound = step_[i] < 0.0 ? range_lower_[i] : range_upper_[i];
+      const double reach = (bound - point.theta[i]) / step_[i];
+      if (reach < length) {
+        length = reach;
+        blocking = i;
+      }
+    }
+    if (length > 0.0) {
+      for (double& x : step_) x *= length;
+      point.edm = predicted_decrease();
+      return true;
+    }
+    point.held[blocking] = 1;
+    step_[blocking] = 0.0;
+  }
+}
+
+// -(g^T d + d^T H d / 2) of step_
+double Minimizer::predicted_decrease() {
+  kernels_.multiply(point.shape, hessian_, step_.data(), product_.data());
+  double curvature = dot(step_, product_);
+  for (int i = 0; i < model_.n_params && damping_ > 0.0; ++i) {
+    curvature += shift_[i] * step_[i] * step_[i];
+  }
+  return -(slope() + 0.5 * curvature);
+}
+
+double Minimizer::slope() const { return dot(point.gradient, step_); }
 
 // Moves theta along step_ until the nll falls enough; false if it never does.
 bool Minimizer::search_line(double initial_slope) {
   double t = 1.0;
   for (int k = 0; k < max_halvings; ++k) {
     for (int i = 0; i < model_.n_params; ++i) {
-      trial_[i] = std::min(std::max(minimum.theta[i] + t * step_[i], range_lower_[i]), range_upper_[i]);
-      if (fixed_[i] || step_[i] == 0.0) trial_[i] = minimum.theta[i];
+      trial_[i] = std::min(std::max(point.theta[i] + t * step_[i], range_lower_[i]), range_upper_[i]);
+      if (fixed_[i] || step_[i] == 0.0) trial_[i] = point.theta[i];
     }
-    ++minimum.n_evaluations;
+    ++point.n_evaluations;
     kernels_.expected(model_, trial_.data(), evaluation_);
     const double change = kernels_.difference(model_, data_, trial_.data(), evaluation_.nu.data(),
-                                              minimum.theta.data(), nu_.data());
+                                              point.theta.data(), nu_.data());
     if (change <= armijo * t * initial_slope && change < 0.0) {
-      minimum.theta.swap(trial_);
+      point.theta.swap(trial_);
       return true;
     }
     if (std::isfinite(change)) {  // minimum of the parabola through both values and the slope
@@ -215,14 +284,15 @@ bool Minimizer::search_line(double initial_slope) {
 
 // At a stationary point with an indefinite Hessian: down the negative curvature, if there is any.
 bool Minimizer::escape_saddle() {
-  for (int i = 0; i < model_.n_params; ++i) minimum.factor.free[i] = !minimum.held[i];
-  if (kernels_.factorise(minimum.shape, hessian_, 0.0, minimum.factor)) return false;
-  kernels_.descent_curvature(minimum.shape, minimum.factor, step_.data());
-  kernels_.multiply(minimum.shape, hessian_, step_.data(), product_.data());
+  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !point.held[i];
+  if (factorise()) return false;
+  point.undetermined = model_.external[point.factor.failed];
+  kernels_.descent_curvature(point.shape, point.factor, step_.data());
+  kernels_.multiply(point.shape, hessian_, step_.data(), product_.data());
   double size = 0.0;
   for (int i = 0; i < model_.n_params; ++i) {
-    if (minimum.held[i]) step_[i] = 0.0;
-    size += std::fabs(diagonal(i)) * step_[i] * step_[i];
+    if (point.held[i]) step_[i] = 0.0;
+    size += row_sums_[i] * step_[i] * step_[i];
   }
   const double bend = dot(step_, product_);
   if (!(bend < -1e-9 * size)) return false;  // flat, not a saddle
@@ -238,44 +308,49 @@ bool Minimizer::escape_saddle() {
 
 void Minimizer::run(const FitProblem& problem) {
   load(problem);
-  minimum.status = iterate(problem);
+  point.status = iterate(problem);
 }
 
 FitStatus Minimizer::iterate(const FitProblem& problem) {
   if (!make_finite()) {
-    minimum.nll = std::numeric_limits<double>::infinity();
+    point.nll = std::numeric_limits<double>::infinity();
     return FitStatus::infinite;
   }
-  double damping = 0.0;
+  const double target = polish * problem.tolerance;
+  set_damping(0.0);
   for (;;) {
     choose_sides();
     if (!differentiate()) return FitStatus::not_finite;
-    bool positive = solve_quadratic(damping);
-    while (!positive && damping < last_damping) {
-      damping = std::max(10.0 * damping, first_damping);
-      positive = solve_quadratic(damping);
+    set_damping(damping_);
+    Quadratic step = solve_quadratic();
+    while (step == Quadratic::indefinite && damping_ < last_damping) {
+      set_damping(std::max(10.0 * damping_, first_damping));
+      step = solve_quadratic();
     }
-    if (!positive || !std::isfinite(minimum.edm)) return FitStatus::not_finite;
-    if (minimum.edm < polish * problem.tolerance) {
-      if (damping == 0.0) return FitStatus::converged;
-      if (solve_quadratic(0.0)) {
-        damping = 0.0;
-        if (minimum.edm < polish * problem.tolerance) return FitStatus::converged;
-      } else if (escape_saddle()) {
-        ++minimum.n_iterations;
+    if (step == Quadratic::indefinite || !std::isfinite(point.edm)) return FitStatus::not_finite;
+    if (damping_ > 0.0 && step == Quadratic::solved && point.edm < target) {
+      // Stationary, as far as the damped model can tell: what does the Hessian itself say?
+      set_damping(0.0);
+      step = solve_quadratic();
+      if (step == Quadratic::indefinite) {
+        if (!escape_saddle()) return FitStatus::singular;
+        ++point.n_iterations;
         continue;
-      } else {
-        return FitStatus::singular;
       }
     }
-    if (minimum.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
+    if (step == Quadratic::solved && point.edm < target) return FitStatus::converged;
+    if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
     while (!search_line(slope())) {
-      if (damping == 0.0 && minimum.edm < problem.tolerance) return FitStatus::converged;
-      damping = std::max(10.0 * damping, first_damping);
-      if (damping > last_damping || !solve_quadratic(damping)) return FitStatus::stalled;
+      if (damping_ == 0.0 && step == Quadratic::solved && point.edm < problem.tolerance) {
+        return FitStatus::converged;
+      }
+      set_damping(std::max(10.0 * damping_, first_damping));
+      if (damping_ > last_damping) return FitStatus::stalled;
+      step = solve_quadratic();
+      if (step == Quadratic::indefinite) return FitStatus::stalled;
     }
-    ++minimum.n_iterations;
-    damping = damping > first_damping ? 0.1 * damping : 0.0;
+    ++point.n_iterations;
+    set_damping(damping_ > first_damping ? 0.1 * damping_ : 0.0);
   }
 }
 

@@ -2,8 +2,9 @@
 //
 // Each iteration solves the quadratic model within the bounds by an active-set method,
 //   min_d g^T d + d^T H d / 2   subject to   lower <= theta + d <= upper,
-// and searches along d. Where H is not positive definite it is damped; at a saddle point the step
-// follows a direction of negative curvature. Interpolation codes whose slope jumps at zero pin a
+// and searches along d. Where H is not positive definite, damping is added to its diagonal, in
+// units of the sums of its rows; at a saddle point the step follows a direction of negative
+// curvature. Interpolation codes whose slope jumps at zero pin a
 // parameter there when both one-sided slopes say so.
 #pragma once
 
@@ -41,6 +42,7 @@ struct Minimum {
   int n_iterations, n_evaluations;
   ArrowShape shape;
   ArrowFactor factor;  // of the Hessian over the parameters not held; only if converged
+  int undetermined;    // if singular, a parameter the data do not determine; else -1
 
   double projected_gradient_norm() const;
 };
@@ -49,10 +51,10 @@ class Minimizer {
  public:
   Minimizer(const Model& model, const Data& data);
 
-  // Reads and writes `minimum`; may be run again for another problem.
+  // Fills `point`; may be run again for another problem.
   void run(const FitProblem& problem);
 
-  Minimum minimum;
+  Minimum point;
 
  private:
   FitStatus iterate(const FitProblem& problem);
@@ -60,9 +62,16 @@ class Minimizer {
   bool make_finite();
   void choose_sides();
   bool differentiate();
-  bool solve_quadratic(double damping);
+  enum class Quadratic { indefinite, truncated, solved };
+  Quadratic solve_quadratic();
+  bool newton_step();
+  bool release_worst();
+  bool truncate_step();
+  double predicted_decrease();
   bool search_line(double slope);
   bool escape_saddle();
+  void set_damping(double damping);
+  bool factorise();
   double diagonal(int param) const;
   double slope() const;
 
@@ -75,6 +84,9 @@ class Minimizer {
   std::vector<double> range_lower_, range_upper_;  // the same, cut at the kinks
   std::vector<char> fixed_, pinned_;
   std::vector<double> step_, product_, trial_, nu_;
+  double damping_ = 0.0;
+  bool row_sums_known_ = false;         // for the Hessian at hand
+  std::vector<double> row_sums_, shift_;  // shift_ = damping_ * row_sums_
 };
 
 }  // namespace nextstat

@@ -142,7 +142,7 @@ class ShiftedFit {
     if (!minimizer_) minimizer_ = std::make_unique<Minimizer>(model_, data_);
     minimizer_->run(FitProblem{init.data(), problem_.lower, problem_.upper, fixed.data(),
                                problem_.tolerance, problem_.max_iterations});
-    return {minimizer_->minimum.theta[model_.internal[poi]], minimizer_->minimum.status};
+    return {minimizer_->point.theta[model_.internal[poi]], minimizer_->point.status};
   }
 
   static double dot(const std::vector<double>& x, const std::vector<double>& y) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from nextstat._rejection import unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+Vector = npt.NDArray[np.float64]
 Constraint = Literal["none", "gaussian", "poisson"]
 
 
@@ -87,18 +88,18 @@ class ParameterTable:
         self.names = tuple(name for s in sets for name in s.names())
         self.kinds = tuple(s.kind for s in sets for _ in range(len(s)))
         self.constraints = tuple(s.constraint for s in sets for _ in range(len(s)))
-        self.init = _frozen([x for s in sets for x in s.inits])
-        self.bounds = _frozen([b for s in sets for b in s.bounds]).reshape(-1, 2)
-        self.fixed = _frozen([f for s in sets for f in s.fixed], dtype=np.bool_)
-        self.auxdata = _frozen([a for s in sets for a in s.auxdata])
+        self.init: Vector = _frozen([x for s in sets for x in s.inits])
+        self.bounds: Vector = _frozen([b for s in sets for b in s.bounds]).reshape(-1, 2)
+        self.fixed: npt.NDArray[np.bool_] = _frozen([f for s in sets for f in s.fixed], np.bool_)
+        self.auxdata: Vector = _frozen([a for s in sets for a in s.auxdata])
         nothing = float("nan")
         aux = np.array([a for s in sets for a in (s.auxdata or [nothing] * len(s))])
         scale = np.array([x for s in sets for x in (s.scale or [nothing] * len(s))])
         poisson = np.array([c == "poisson" for c in self.constraints])
-        self.tau = _frozen(np.where(poisson, scale, nothing))
-        self.centre = _frozen(np.where(poisson, aux / scale, aux))
+        self.tau: Vector = _frozen(np.where(poisson, scale, nothing))
+        self.centre: Vector = _frozen(np.where(poisson, aux / scale, aux))
         with np.errstate(invalid="ignore"):
-            self.width = _frozen(np.where(poisson, 1.0 / np.sqrt(scale), scale))
+            self.width: Vector = _frozen(np.where(poisson, 1.0 / np.sqrt(scale), scale))
         self._index = {name: i for i, name in enumerate(self.names)}
 
     def __len__(self) -> int:
@@ -142,10 +143,11 @@ class ParameterTable:
         """One row per parameter, indexed by name."""
         import pandas as pd
 
-        return pd.DataFrame(list(self), columns=Parameter._fields).set_index("name")
+        frame: pd.DataFrame = pd.DataFrame(list(self), columns=Parameter._fields).set_index("name")
+        return frame
 
 
-def _frozen(values: object, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[np.float64]:
+def _frozen(values: object, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
     array = np.array(values, dtype=dtype)
     array.flags.writeable = False
     return array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -84,11 +84,11 @@ def make_problem(
     elif isinstance(fixed, str):
         flags[table.index(fixed)] = True
     elif fixed is not None:
-        fixed = list(fixed)  # type: ignore[arg-type]
-        if all(isinstance(name, str) for name in fixed):
-            flags[[table.index(name) for name in fixed]] = True
+        given = list(cast("Iterable[Any]", fixed))
+        if all(isinstance(name, str) for name in given):
+            flags[[table.index(name) for name in given]] = True
         else:
-            flags = _flags(model, fixed)
+            flags = _flags(model, given)
     _check(model, start, low, high, flags)
     return Problem(start, low, high, flags)
 

@@ -30,12 +30,12 @@ def title(text: str) -> None:
 
 def _table(*columns: str, left: int = 1) -> Table:
     """A table whose first `left` columns hold text and the others numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1))
     for k, column in enumerate(columns):
         if k < left:
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         else:  # names give way, numbers do not
-            table.add_column(column, justify="right", no_wrap=True, min_width=7)
+            table.add_column(column, justify="right", no_wrap=True, min_width=6)
     return table
 
 

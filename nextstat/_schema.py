@@ -183,6 +183,11 @@ class Workspace(_Record, frozen=True):
     measurements: Annotated[tuple[Measurement, ...], Meta(min_length=1)]
     version: Literal["1.0.0"]
 
+    def __repr__(self) -> str:
+        channels = ", ".join(f"{c.name!r} ({len(c.samples[0].data)})" for c in self.channels)
+        measurements = ", ".join(repr(m.name) for m in self.measurements)
+        return f"<Workspace: channels (bins) {channels}; measurements {measurements}>"
+
     def measurement(self, name: str | None = None) -> Measurement:
         """Measurement called `name`; the first one if None.
 

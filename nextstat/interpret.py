@@ -106,7 +106,8 @@ def rank_impact_df(model: HistFactoryModel, **options: Any) -> pd.DataFrame:
     """`rank_impact` as a DataFrame, one row per nuisance parameter, the same options."""
     import pandas as pd
 
-    return pd.DataFrame(rank_impact(model, **options), columns=_COLUMNS)
+    frame: pd.DataFrame = pd.DataFrame(rank_impact(model, **options), columns=_COLUMNS)
+    return frame
 
 
 def plot_rank_impact(
@@ -166,6 +167,7 @@ def _impacts(
     moved = np.isfinite(shifts) & (values != best[nuisances])
     order = np.argwhere(moved.T)[:, ::-1]  # the four refits of a parameter side by side
     fitted[tuple(order.T)] = _refits(
+        model,
         minimum,
         data,
         problem,
@@ -204,6 +206,7 @@ def _impacts(
 
 
 def _refits(
+    model: HistFactoryModel,
     minimum: _core.Minimum,
     data: _core.Data,
     problem: Problem,
@@ -224,6 +227,7 @@ def _refits(
     fitted = [np.empty(0)]
     for start in batches:
         mu, status = _core.refit_shifted(
+            model._core,
             minimum,
             data,
             problem.lower,

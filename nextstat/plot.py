@@ -43,9 +43,13 @@ def ranking(
     """
     if not rows:
         raise ValueError("there are no rows to draw: the model has no free nuisance parameters")
+    names = [str(row["name"]) for row in rows]
+    size = 9 if len(rows) <= 30 else 7
+    own_figure = ax is None
     if ax is None:
+        width = max(6.4, 4.4 + 0.0095 * size * max(map(len, names)))
         height = 1.6 + 0.24 * max(len(rows), 4)
-        ax = Figure(figsize=(6.4, height), layout="constrained").add_subplot()
+        ax = Figure(figsize=(width, height), layout="constrained").add_subplot()
     figure = ax.figure.figure if isinstance(ax.figure, Figure) else ax.figure.get_figure(root=True)
     assert isinstance(figure, Figure)
     position = np.arange(len(rows))[::-1]
@@ -55,14 +59,16 @@ def ranking(
     # Pulls are drawn over the bars.
     ax.set_zorder(impacts.get_zorder() + 1)
     ax.patch.set_visible(False)
-    size = 9 if len(rows) <= 30 else 7
-    ax.set_yticks(position, [str(row["name"]) for row in rows], fontsize=size)
+    ax.set_yticks(position, names, fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.8, len(rows) - 0.2)
     handles, labels = impacts.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
-    )
+    if own_figure:
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
+        )
+    else:  # the smallest impacts leave room
+        ax.legend(handles, labels, loc="lower right", fontsize=7)
     return figure
 
 
@@ -93,7 +99,8 @@ def _impact_bars(
         largest = max(largest, *np.abs(postfit), *np.abs(prefit))
     reach = 1.15 * largest or 1.0
     axes.set_xlim(-reach, reach)
-    axes.set_xlabel(rf"impact on {poi}, $\Delta\hat\mu$")
+    name = poi.replace("$", r"\$")
+    axes.set_xlabel(rf"impact on {name}, $\Delta\hat\mu$")
 
 
 def _pulls(axes: Axes, rows: Sequence[Mapping[str, Any]], position: np.ndarray) -> None:
@@ -117,4 +124,5 @@ def _pulls(axes: Axes, rows: Sequence[Mapping[str, Any]], position: np.ndarray) 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     """Values of a column; what is undefined is not drawn."""
-    return np.nan_to_num(np.array([float(row[key]) for row in rows]), nan=0.0)
+    column: np.ndarray = np.nan_to_num(np.array([float(row[key]) for row in rows]), nan=0.0)
+    return column

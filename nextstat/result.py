@@ -140,7 +140,9 @@ class FitResult:
             "fixed": self.fixed,
             "at_bound": self.held & ~self.fixed,
         }
-        return pd.DataFrame(columns, index=pd.Index(self.parameter_names, name="name"))
+        index = pd.Index(self.parameter_names, name="name")
+        frame: pd.DataFrame = pd.DataFrame(columns, index=index)
+        return frame
 
     def __repr__(self) -> str:
         best = "" if self.poi is None else f"{self.poi}={self.mu:.4g}, "

@@ -92,6 +92,11 @@ def load(source: Source, *, patch: Patch | None = None) -> Workspace:
     WorkspaceError
         If anything cannot be read, departs from the schema or contradicts itself. The message
         starts with the JSON path.
+
+    Warns
+    -----
+    WorkspaceWarning
+        If an observation names no channel: it is kept, but no model will use it.
     """
     text = None if isinstance(source, Mapping | Workspace) else read(source, "{")
     workspace = None

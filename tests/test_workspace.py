@@ -589,6 +589,12 @@ def test_workspace_put_together_by_hand() -> None:
         load(Workspace(**fields | {"channels": workspace.channels[:1] * 2}))
 
 
+def test_repr_is_short() -> None:
+    assert repr(load(small())) == (
+        "<Workspace: channels (bins) 'SR' (2), 'CR' (1); measurements 'nominal', 'background only'>"
+    )
+
+
 def test_immutable() -> None:
     workspace = load(small())
     with pytest.raises(AttributeError):

@@ -132,5 +132,7 @@ def print_scaling(
             ratio = times["fit"][big] / times["fit"][small]
             parts.append(f"fit({big}) / fit({small}) = {show_ratio(ratio)}")
         if parts:
-            console.print(f" {title}: {', '.join(parts)}", highlight=False)
+            console.print(
+                f" {title}: {parts[0]}", *(f"   {p}" for p in parts[1:]), sep="\n", highlight=False
+            )
     console.print()

@@ -14,6 +14,7 @@ from harness.jobs import Result
 from harness.peers import LABELS, TASKS, Peer
 
 WIDTH = 100
+SMALL_BYTES = 4096  # below, the call itself is what an nll costs
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 NARROW = ("cabinetry", "iminuit")  # one task each: they share the last column
 
@@ -117,6 +118,19 @@ def _memory_cells(results: Results, columns: Sequence[Column], task: str) -> lis
     return cells
 
 
+def _failures(group: str, results: Results) -> list[str]:
+    """One line per peer and error."""
+    failed: dict[tuple[str, str], list[str]] = {}
+    for peer, done in results.items():
+        for task, result in done.items():
+            if result["status"] == "error":
+                failed.setdefault((peer, result["error"]), []).append(task)
+    return [
+        f" ! {' '.join((group, peer)).strip()}, {', '.join(lost)}: {error}"
+        for (peer, error), lost in failed.items()
+    ]
+
+
 def print_times(
     console: Console,
     title: str,
@@ -145,27 +159,23 @@ def print_times(
     columns = _columns(peers)
     table = _table(["nextstat", *(head for head, _ in columns)])
     lines = []
-    for group, results in rows.items():
-        notes = disagreements(results, truth)
-        for task in tasks:
+    notes = {group: disagreements(results, truth) for group, results in rows.items()}
+    for task in tasks:
+        for group, results in rows.items():
             if any(task in done for done in results.values()):
-                flags = {peer for peer, noted in notes if noted == task}
-                label = f"{group} {LABELS.get(task, task)}".strip()
+                flags = {peer for peer, noted in notes[group] if noted == task}
+                label = f"{LABELS.get(task, task)} {group}".strip()
                 table.add_row(label, *_time_cells(results, columns, task, flags))
-        if not group and "fit" in tasks:
-            table.add_row("memory of fit", *_memory_cells(results, columns, "fit"))
+    if "fit" in tasks:
+        for group, results in rows.items():
+            label = f"memory of fit {group}".strip()
+            table.add_row(label, *_memory_cells(results, columns, "fit"))
+    for group, results in rows.items():
         lines += [
-            f" * {' '.join((group, peer)).strip()}: {note}" for (peer, _), note in notes.items()
+            f" * {' '.join((group, peer)).strip()}: {note}"
+            for (peer, _), note in notes[group].items()
         ]
-        failed: dict[tuple[str, str], list[str]] = {}
-        for peer, done in results.items():
-            for task, result in done.items():
-                if result["status"] == "error":
-                    failed.setdefault((peer, result["error"]), []).append(task)
-        lines += [
-            f" ! {' '.join((group, peer)).strip()}, {', '.join(lost)}: {error}"
-            for (peer, error), lost in failed.items()
-        ]
+        lines += _failures(group, results)
     _print(console, title, table)
     for line in lines:
         console.print(Text(line, overflow="fold"))
@@ -194,7 +204,7 @@ def print_values(
 def print_limit(console: Console, limit: Mapping[str, float], results: Results) -> None:
     """Print how far our nll and gradient are from the arithmetic limit."""
     done = [results.get("ours", {}).get(task, {}) for task in ("nll", "gradient", "hessian")]
-    if any(result.get("status") != "ok" for result in done):
+    if limit["bytes"] < SMALL_BYTES or any(result.get("status") != "ok" for result in done):
         return
     nll, gradient, hessian = (result["seconds"] for result in done)
     lines = [

@@ -5,48 +5,89 @@ namespace nextstat {
 
 namespace {
 
-SharedMinimum fit(std::shared_ptr<SharedModel> model, const Data& data, Array init, Array lower,
-                  Array upper, Flags fixed, double tolerance, int max_iterations) {
-  const ProblemArrays arrays(*model, std::move(init), std::move(lower), std::move(upper),
+ExternalMinimum fit(const SharedModel& model, const Data& data, Array init, Array lower,
+                    Array upper, Flags fixed, double tolerance, int max_iterations) {
+  const ProblemArrays arrays(model, std::move(init), std::move(lower), std::move(upper),
                              std::move(fixed), tolerance, max_iterations);
   const FitProblem problem = arrays.problem();
   py::gil_scoped_release release;
-  Minimizer minimizer(*model, data);
+  Minimizer minimizer(model, data);
   minimizer.run(problem);
-  return SharedMinimum{std::move(model), std::move(minimizer.minimum)};
+  return ExternalMinimum{model.external, std::move(minimizer.point)};
 }
 
-py::array_t<double> errors(const SharedMinimum& self) {
-  std::vector<double> variance(self.minimum.shape.size());
+py::array_t<double> errors(const ExternalMinimum& self) {
+  std::vector<double> deviation(self.minimum.shape.size());
   {
     py::gil_scoped_release release;
-    kernels().inverse_diagonal(self.minimum.shape, self.minimum.factor, variance.data());
-    for (double& v : variance) v = std::sqrt(v);
+    kernels().inverse_diagonal(self.minimum.shape, self.minimum.factor, deviation.data());
+    for (double& x : deviation) x = std::sqrt(x);
   }
-  return to_external(*self.model, variance);
+  return self.reorder(deviation);
 }
 
-py::array_t<double> covariance(const SharedMinimum& self) {
+py::array_t<double> covariance(const ExternalMinimum& self) {
   const py::ssize_t P = self.minimum.shape.size();
   py::array_t<double> out({P, P});
   double* external = out.mutable_data();
   py::gil_scoped_release release;
   std::vector<double> internal(static_cast<std::size_t>(P) * P);
   kernels().inverse(self.minimum.shape, self.minimum.factor, internal.data());
-  const std::vector<int>& to = self.model->external;
+  const std::vector<int>& to = self.external;
   for (py::ssize_t j = 0; j < P; ++j) {
     for (py::ssize_t i = 0; i < P; ++i) external[to[j] * P + to[i]] = internal[j * P + i];
   }
   return out;
 }
 
-py::array_t<bool> held(const SharedMinimum& self) {
+py::array_t<bool> held(const ExternalMinimum& self) {
   const auto& flags = self.minimum.held;
   py::array_t<bool> out(static_cast<py::ssize_t>(flags.size()));
   for (std::size_t i = 0; i < flags.size(); ++i) {
-    out.mutable_data()[self.model->external[i]] = flags[i] != 0;
+    out.mutable_data()[self.external[i]] = flags[i] != 0;
   }
   return out;
+}
+
+// Everything but the buffers is small; arrays travel as numpy arrays.
+py::tuple get_state(const ExternalMinimum& self) {
+  const Minimum& m = self.minimum;
+  const auto flags = [](const std::vector<char>& x) {
+    return py::bytes(x.data(), x.size());
+  };
+  return py::make_tuple(py::cast(self.external), static_cast<int>(m.status), to_array(m.theta),
+                        to_array(m.gradient), flags(m.held), m.nll, m.edm, m.n_iterations,
+                        m.n_evaluations, m.undetermined, m.shape.n_global, m.shape.n_coupled,
+                        m.shape.block, to_array(m.factor.L), to_array(m.factor.Z),
+                        to_array(m.factor.LD), flags(m.factor.free));
+}
+
+ExternalMinimum set_state(const py::tuple& state) {
+  const auto doubles = [&](int k) {
+    const auto array = state[k].cast<Array>();
+    return std::vector<double>(array.data(), array.data() + array.size());
+  };
+  const auto flags = [&](int k) {
+    const auto bytes = state[k].cast<std::string>();
+    return std::vector<char>(bytes.begin(), bytes.end());
+  };
+  const ArrowShape shape(state[10].cast<int>(), state[11].cast<int>(),
+                         state[12].cast<std::vector<int>>());
+  ArrowFactor factor(shape);
+  factor.L = doubles(13);
+  factor.Z = doubles(14);
+  factor.LD = doubles(15);
+  factor.free = flags(16);
+  return ExternalMinimum{
+      state[0].cast<std::vector<int>>(),
+      Minimum{static_cast<FitStatus>(state[1].cast<int>()), doubles(2), doubles(3), flags(4),
+              state[5].cast<double>(), state[6].cast<double>(), state[7].cast<int>(),
+              state[8].cast<int>(), shape, std::move(factor), state[9].cast<int>()}};
+}
+
+template <class F>
+auto of_minimum(F f) {
+  return [f](const ExternalMinimum& self) { return f(self.minimum); };
 }
 
 }  // namespace
@@ -55,21 +96,19 @@ void bind_fit(py::module_& m) {
   m.def("fit", &fit, py::arg("model"), py::arg("data"), py::arg("init"), py::arg("lower"),
         py::arg("upper"), py::arg("fixed"), py::arg("tolerance"), py::arg("max_iterations"));
 
-  py::class_<SharedMinimum>(m, "Minimum")
-      .def_property_readonly("status",
-                             [](const SharedMinimum& s) { return static_cast<int>(s.minimum.status); })
-      .def_property_readonly("nll", [](const SharedMinimum& s) { return s.minimum.nll; })
-      .def_property_readonly("edm", [](const SharedMinimum& s) { return s.minimum.edm; })
-      .def_property_readonly("n_iter", [](const SharedMinimum& s) { return s.minimum.n_iterations; })
-      .def_property_readonly("n_evaluations",
-                             [](const SharedMinimum& s) { return s.minimum.n_evaluations; })
-      .def_property_readonly("gradient_norm",
-                             [](const SharedMinimum& s) { return s.minimum.projected_gradient_norm(); })
-      .def_property_readonly(
-          "values", [](const SharedMinimum& s) { return to_external(*s.model, s.minimum.theta); })
+  py::class_<ExternalMinimum>(m, "Minimum")
+      .def_property_readonly("status", of_minimum([](const Minimum& m) { return static_cast<int>(m.status); }))
+      .def_property_readonly("nll", of_minimum([](const Minimum& m) { return m.nll; }))
+      .def_property_readonly("edm", of_minimum([](const Minimum& m) { return m.edm; }))
+      .def_property_readonly("n_iter", of_minimum([](const Minimum& m) { return m.n_iterations; }))
+      .def_property_readonly("n_evaluations", of_minimum([](const Minimum& m) { return m.n_evaluations; }))
+      .def_property_readonly("undetermined", of_minimum([](const Minimum& m) { return m.undetermined; }))
+      .def_property_readonly("gradient_norm", of_minimum([](const Minimum& m) { return m.projected_gradient_norm(); }))
+      .def_property_readonly("values", [](const ExternalMinimum& self) { return self.reorder(self.minimum.theta); })
       .def_property_readonly("held", &held)
       .def("errors", &errors)
-      .def("covariance", &covariance);
+      .def("covariance", &covariance)
+      .def(py::pickle(&get_state, &set_state));
 }
 
 }  // namespace nextstat

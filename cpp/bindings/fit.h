@@ -1,13 +1,22 @@
-// The Python-side owner of a minimum and the model it belongs to.
+// What the bindings of fits share.
 #pragma once
 
 #include "bind.h"
 
 namespace nextstat {
 
-struct SharedMinimum {
-  std::shared_ptr<SharedModel> model;
+// A minimum, with the caller's numbering of the parameters. Does not need its model.
+struct ExternalMinimum {
+  std::vector<int> external;  // (P,) internal -> caller's parameter
   Minimum minimum;
+
+  template <class T>
+  py::array_t<T> reorder(const std::vector<T>& values) const {
+    py::array_t<T> out(static_cast<py::ssize_t>(values.size()));
+    T* x = out.mutable_data();
+    for (std::size_t i = 0; i < values.size(); ++i) x[external[i]] = values[i];
+    return out;
+  }
 };
 
 // The arrays of a fit problem, kept alive and checked.

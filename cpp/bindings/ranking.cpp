@@ -8,11 +8,12 @@ namespace nextstat {
 
 namespace {
 
-py::tuple refit_shifted_arrays(const SharedMinimum& minimum, const Data& data, Array lower,
+py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& minimum,
+                               const Data& data, Array lower,
                                Array upper, Flags fixed, double tolerance, int max_iterations,
                                int poi, const std::vector<int>& parameters,
                                const std::vector<double>& values, int n_threads) {
-  const ProblemArrays arrays(*minimum.model, to_external(*minimum.model, minimum.minimum.theta),
+  const ProblemArrays arrays(model, minimum.reorder(minimum.minimum.theta),
                              std::move(lower), std::move(upper), std::move(fixed), tolerance,
                              max_iterations);
   const FitProblem problem = arrays.problem();
@@ -20,13 +21,13 @@ py::tuple refit_shifted_arrays(const SharedMinimum& minimum, const Data& data, A
     throw std::invalid_argument("parameters and values differ in length");
   }
   for (int p : parameters) {
-    if (p < 0 || p >= minimum.model->n_params) throw std::invalid_argument("no such parameter");
+    if (p < 0 || p >= model.n_params) throw std::invalid_argument("no such parameter");
   }
-  if (poi < 0 || poi >= minimum.model->n_params) throw std::invalid_argument("no such parameter");
+  if (poi < 0 || poi >= model.n_params) throw std::invalid_argument("no such parameter");
   std::vector<Refit> refits;
   {
     py::gil_scoped_release release;
-    refits = refit_shifted(*minimum.model, data, minimum.minimum, problem, poi, parameters, values,
+    refits = refit_shifted(model, data, minimum.minimum, problem, poi, parameters, values,
                            n_threads > 0 ? n_threads : num_threads());
   }
   py::array_t<double> fitted(static_cast<py::ssize_t>(refits.size()));
@@ -41,7 +42,7 @@ py::tuple refit_shifted_arrays(const SharedMinimum& minimum, const Data& data, A
 }  // namespace
 
 void bind_ranking(py::module_& m) {
-  m.def("refit_shifted", &refit_shifted_arrays, py::arg("minimum"), py::arg("data"),
+  m.def("refit_shifted", &refit_shifted_arrays, py::arg("model"), py::arg("minimum"), py::arg("data"),
         py::arg("lower"), py::arg("upper"), py::arg("fixed"), py::arg("tolerance"),
         py::arg("max_iterations"), py::arg("poi"), py::arg("parameters"), py::arg("values"),
         py::arg("n_threads"));

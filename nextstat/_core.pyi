@@ -1,0 +1,140 @@
+"""Numerical core of nextstat: model, likelihood, minimiser, ranking.
+
+Parameter arrays have the caller's order, (P,); bins stand channel by channel, (n_bins,).
+Functions release the GIL and raise ValueError on wrong shapes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, type_check_only
+
+import numpy as np
+import numpy.typing as npt
+
+@type_check_only
+class _BoundType(type):
+    """pybind11's metaclass."""
+
+class Model(metaclass=_BoundType):
+    """An immutable numeric model.
+
+    Arrays of equal prefix describe the modifiers of one type, one entry per use; samples are
+    numbered channel by channel, and `nominal` holds their bins in that order.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel_bins: npt.ArrayLike,
+        channel_samples: npt.ArrayLike,
+        nominal: npt.ArrayLike,
+        norm_param: npt.ArrayLike,
+        norm_sample: npt.ArrayLike,
+        norm_lo: npt.ArrayLike,
+        norm_hi: npt.ArrayLike,
+        histo_param: npt.ArrayLike,
+        histo_sample: npt.ArrayLike,
+        histo_lo: npt.ArrayLike,
+        histo_hi: npt.ArrayLike,
+        factor_param: npt.ArrayLike,
+        factor_sample: npt.ArrayLike,
+        binwise_first: npt.ArrayLike,
+        binwise_sample: npt.ArrayLike,
+        constraint: npt.ArrayLike,
+        constraint_scale: npt.ArrayLike,
+        norm_code: int,
+        histo_code: int,
+    ) -> None: ...
+    @property
+    def n_params(self) -> int: ...
+    @property
+    def n_bins(self) -> int: ...
+    @property
+    def n_global(self) -> int:
+        """Number of parameters that touch more than one bin; the others make the arrow."""
+
+class Data(metaclass=_BoundType):
+    """Events, (n_bins,), and auxiliary measurements, (n_aux,), with what depends on them only."""
+
+    def __init__(self, model: Model, n: npt.ArrayLike, aux: npt.ArrayLike) -> None: ...
+    @property
+    def n(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def aux(self) -> npt.NDArray[np.float64]: ...
+
+class Minimum(metaclass=_BoundType):
+    """Where a fit ended, with the factorised Hessian of the free parameters there.
+
+    Made by `fit` only.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+    @property
+    def status(self) -> int:
+        """0 if converged; see `_STATUS` in nextstat/_fit.py."""
+
+    @property
+    def undetermined(self) -> int:
+        """If singular, a parameter the data do not determine; else -1."""
+
+    @property
+    def nll(self) -> float: ...
+    @property
+    def edm(self) -> float: ...
+    @property
+    def n_iter(self) -> int: ...
+    @property
+    def n_evaluations(self) -> int: ...
+    @property
+    def gradient_norm(self) -> float: ...
+    @property
+    def values(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def held(self) -> npt.NDArray[np.bool_]:
+        """Parameters that are fixed or at a bound, (P,)."""
+
+    def errors(self) -> npt.NDArray[np.float64]: ...
+    def covariance(self) -> npt.NDArray[np.float64]: ...
+
+def nll(model: Model, data: Data, params: npt.ArrayLike) -> float: ...
+def nll_gradient(model: Model, data: Data, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
+def nll_hessian(model: Model, data: Data, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
+def nll_difference(
+    model: Model, data: Data, params: npt.ArrayLike, reference: npt.ArrayLike
+) -> float:
+    """nll(params) - nll(reference), formed bin by bin."""
+
+def expected(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
+def expected_by_sample(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
+def fit(
+    model: Model,
+    data: Data,
+    init: npt.ArrayLike,
+    lower: npt.ArrayLike,
+    upper: npt.ArrayLike,
+    fixed: npt.ArrayLike,
+    tolerance: float,
+    max_iterations: int,
+) -> Minimum: ...
+def refit_shifted(
+    model: Model,
+    minimum: Minimum,
+    data: Data,
+    lower: npt.ArrayLike,
+    upper: npt.ArrayLike,
+    fixed: npt.ArrayLike,
+    tolerance: float,
+    max_iterations: int,
+    poi: int,
+    parameters: Sequence[int] | npt.NDArray[np.integer[Any]],
+    values: Sequence[float] | npt.NDArray[np.floating[Any]],
+    n_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intc]]:
+    """Fitted `poi` and status, one each per pair of a parameter and the value to hold it at."""
+
+def num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def simd_level() -> str: ...
+def simd_levels() -> list[str]:
+    """Instruction sets this machine can use, the best first."""
+
+def choose_simd_level(level: str) -> None: ...
