@@ -79,12 +79,13 @@ class Benchmark:
         if arguments.budget:
             self.settings = Settings(arguments.budget, self.settings.repeats)
         self.peers = [peer for peer in PEERS if peer.key in arguments.peers]
-        earlier = json.loads(arguments.reuse.read_text())["records"] if arguments.reuse else {}
+        earlier = json.loads(arguments.reuse.read_text()) if arguments.reuse else {}
         self.suite = Suite(
             self.peers,
             {peer.key: python_of(peer, arguments.venvs) for peer in (OURS, *self.peers)},
             self.settings,
-            earlier,
+            earlier.get("records", {}),
+            earlier.get("versions", {}),
         )
         self.machine = machine_facts()
         self.records: dict[str, Record] = {}

@@ -10,9 +10,11 @@ namespace {
 
 constexpr double polish = 1e-2;       // steps go on until the EDM is this far below the tolerance
 constexpr double armijo = 1e-4;       // share of the predicted decrease a step must reach
-constexpr double first_damping = 1e-3;
+constexpr double first_damping = 1e-9;
+constexpr double restart_damping = 1e-4;  // where the line search failed
 constexpr double last_damping = 1e6;
-constexpr double damping_floor = 1e-8;  // for parameters without any second derivative
+constexpr double row_sum_share = 1e-3;  // of the row sums in the metric of the damping
+constexpr double metric_floor = 1e-8;   // for parameters without any second derivative
 constexpr int max_active_set_changes = 40;
 constexpr int max_halvings = 40;
 
@@ -49,8 +51,8 @@ Minimizer::Minimizer(const Model& model, const Data& data)
     : point(empty_minimum(model)), model_(model), data_(data), kernels_(kernels()),
       hessian_(point.shape), evaluation_(model), lower_(model.n_params), upper_(model.n_params),
       range_lower_(model.n_params), range_upper_(model.n_params), fixed_(model.n_params),
-      pinned_(model.n_params), step_(model.n_params), product_(model.n_params),
-      trial_(model.n_params), nu_(model.n_bins), row_sums_(model.n_params),
+      pinned_(model.n_params), moved_(model.n_params), step_(model.n_params), product_(model.n_params),
+      trial_(model.n_params), nu_(model.n_bins), metric_(model.n_params),
       shift_(model.n_params) {
   evaluation_.reserve_second_derivatives(model);
 }
@@ -66,6 +68,7 @@ void Minimizer::load(const FitProblem& problem) {
   }
   point.n_iterations = point.n_evaluations = 0;
   point.undetermined = -1;
+  std::fill(moved_.begin(), moved_.end(), 0);
   point.edm = std::numeric_limits<double>::infinity();
 }
 
@@ -82,7 +85,8 @@ bool Minimizer::make_finite() {
   return std::isfinite(kernels_.nll(model_, data_, point.theta.data(), evaluation_));
 }
 
-// Cuts the bounds at the kinks, on the side where the nll falls; pins where it rises on both.
+// Cuts the bounds at the kinks, on the side where the nll falls faster; pins where it rises on
+// both.
 void Minimizer::choose_sides() {
   range_lower_ = lower_;
   range_upper_ = upper_;
@@ -106,17 +110,25 @@ void Minimizer::choose_sides() {
   }
   for (int p : model_.kinked) {
     if (fixed_[p] || point.theta[p] != 0.0) continue;
-    if (step_[p] < 0.0 && upper_[p] > 0.0) {
-      point.theta[p] = 0.0;
-      range_lower_[p] = 0.0;
-    } else if (product_[p] > 0.0 && lower_[p] < 0.0) {
-      point.theta[p] = -0.0;
-      range_upper_[p] = -0.0;
-    } else {
-      point.theta[p] = 0.0;
-      pinned_[p] = 1;
-    }
+    const double up = upper_[p] > 0.0 ? -step_[p] : 0.0;      // how fast it falls upwards
+    const double down = lower_[p] < 0.0 ? product_[p] : 0.0;  // and downwards
+    point.theta[p] = up >= down ? 0.0 : -0.0;
+    pinned_[p] = up <= 0.0 && down <= 0.0;
+    (up >= down ? range_lower_ : range_upper_)[p] = point.theta[p];
   }
+}
+
+// Puts parameters so close to a kink that it costs less than the tolerance onto it, where the other
+// side is looked at too; each of them once. False if there is none.
+bool Minimizer::move_to_kinks(double tolerance) {
+  bool any = false;
+  for (int p : model_.kinked) {
+    const double cost = 0.5 * std::fabs(diagonal(p)) * point.theta[p] * point.theta[p];
+    if (fixed_[p] || moved_[p] || point.theta[p] == 0.0 || cost > tolerance) continue;
+    point.theta[p] = 0.0;
+    moved_[p] = any = true;
+  }
+  return any;
 }
 
 bool Minimizer::differentiate() {
@@ -124,19 +136,43 @@ bool Minimizer::differentiate() {
   point.nll = kernels_.hessian(model_, data_, point.theta.data(), evaluation_, point.gradient.data(), point.shape,
                          hessian_);
   nu_ = evaluation_.nu;
-  row_sums_known_ = false;
+  metric_known_ = false;
   return std::isfinite(point.nll) && all_finite(point.gradient) && all_finite(hessian_.A) &&
          all_finite(hessian_.B) && all_finite(hessian_.D);
 }
 
+// Damping is in units of the diagonal; the row sums see to it that enough of it always helps.
 void Minimizer::set_damping(double damping) {
   damping_ = damping;
   if (damping == 0.0) return;
-  if (!row_sums_known_) {
-    kernels_.row_sums(point.shape, hessian_, row_sums_.data());
-    row_sums_known_ = true;
+  if (!metric_known_) {
+    kernels_.row_sums(point.shape, hessian_, metric_.data());
+    for (int i = 0; i < model_.n_params; ++i) {
+      metric_[i] = std::fabs(diagonal(i)) + row_sum_share * metric_[i] + metric_floor;
+    }
+    metric_known_ = true;
   }
-  for (int i = 0; i < model_.n_params; ++i) shift_[i] = damping * (row_sums_[i] + damping_floor);
+  for (int i = 0; i < model_.n_params; ++i) shift_[i] = damping * metric_[i];
+}
+
+// After a factorisation that failed: enough to bend the direction it failed at upwards.
+void Minimizer::raise_damping() {
+  set_damping(std::max(damping_, first_damping));
+  kernels_.descent_curvature(point.shape, point.factor, trial_.data());
+  kernels_.multiply(point.shape, hessian_, trial_.data(), product_.data());
+  double size = 0.0;
+  for (int i = 0; i < model_.n_params; ++i) size += metric_[i] * trial_[i] * trial_[i];
+  const double needed = -dot(trial_, product_) / size;
+  set_damping(std::max(2.0 * needed, 4.0 * damping_));
+}
+
+Minimizer::Quadratic Minimizer::solve_damped_quadratic() {
+  Quadratic step = solve_quadratic();
+  while (step == Quadratic::indefinite && damping_ < last_damping) {
+    raise_damping();
+    step = solve_quadratic();
+  }
+  return step;
 }
 
 bool Minimizer::factorise() {
@@ -292,7 +328,7 @@ bool Minimizer::escape_saddle() {
   double size = 0.0;
   for (int i = 0; i < model_.n_params; ++i) {
     if (point.held[i]) step_[i] = 0.0;
-    size += row_sums_[i] * step_[i] * step_[i];
+    size += metric_[i] * step_[i] * step_[i];
   }
   const double bend = dot(step_, product_);
   if (!(bend < -1e-9 * size)) return false;  // flat, not a saddle
@@ -317,40 +353,33 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
     return FitStatus::infinite;
   }
   const double target = polish * problem.tolerance;
-  set_damping(0.0);
   for (;;) {
     choose_sides();
     if (!differentiate()) return FitStatus::not_finite;
-    set_damping(damping_);
-    Quadratic step = solve_quadratic();
-    while (step == Quadratic::indefinite && damping_ < last_damping) {
-      set_damping(std::max(10.0 * damping_, first_damping));
-      step = solve_quadratic();
-    }
+    set_damping(0.0);
+    Quadratic step = solve_damped_quadratic();
     if (step == Quadratic::indefinite || !std::isfinite(point.edm)) return FitStatus::not_finite;
-    if (damping_ > 0.0 && step == Quadratic::solved && point.edm < target) {
-      // Stationary, as far as the damped model can tell: what does the Hessian itself say?
-      set_damping(0.0);
-      step = solve_quadratic();
-      if (step == Quadratic::indefinite) {
+    if (step == Quadratic::solved && point.edm < target) {
+      if (damping_ > 0.0) {  // stationary, but what does the Hessian itself say?
+        set_damping(0.0);
         if (!escape_saddle()) return FitStatus::singular;
         ++point.n_iterations;
         continue;
       }
+      if (move_to_kinks(problem.tolerance)) continue;
+      return FitStatus::converged;
     }
-    if (step == Quadratic::solved && point.edm < target) return FitStatus::converged;
     if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
     while (!search_line(slope())) {
       if (damping_ == 0.0 && step == Quadratic::solved && point.edm < problem.tolerance) {
         return FitStatus::converged;
       }
-      set_damping(std::max(10.0 * damping_, first_damping));
       if (damping_ > last_damping) return FitStatus::stalled;
-      step = solve_quadratic();
+      set_damping(std::max(10.0 * damping_, restart_damping));
+      step = solve_damped_quadratic();
       if (step == Quadratic::indefinite) return FitStatus::stalled;
     }
     ++point.n_iterations;
-    set_damping(damping_ > first_damping ? 0.1 * damping_ : 0.0);
   }
 }
 

@@ -2,9 +2,8 @@
 //
 // Each iteration solves the quadratic model within the bounds by an active-set method,
 //   min_d g^T d + d^T H d / 2   subject to   lower <= theta + d <= upper,
-// and searches along d. Where H is not positive definite, damping is added to its diagonal, in
-// units of the sums of its rows; at a saddle point the step follows a direction of negative
-// curvature. Interpolation codes whose slope jumps at zero pin a
+// and searches along d. Where H is not positive definite, its diagonal is raised just enough; at a
+// saddle point the step follows a direction of negative curvature. Interpolation codes whose slope jumps at zero pin a
 // parameter there when both one-sided slopes say so.
 #pragma once
 
@@ -61,6 +60,7 @@ class Minimizer {
   void load(const FitProblem& problem);
   bool make_finite();
   void choose_sides();
+  bool move_to_kinks(double tolerance);
   bool differentiate();
   enum class Quadratic { indefinite, truncated, solved };
   Quadratic solve_quadratic();
@@ -71,6 +71,8 @@ class Minimizer {
   bool search_line(double slope);
   bool escape_saddle();
   void set_damping(double damping);
+  void raise_damping();
+  Quadratic solve_damped_quadratic();
   bool factorise();
   double diagonal(int param) const;
   double slope() const;
@@ -82,11 +84,11 @@ class Minimizer {
   Evaluation evaluation_;
   std::vector<double> lower_, upper_;            // the bounds asked for
   std::vector<double> range_lower_, range_upper_;  // the same, cut at the kinks
-  std::vector<char> fixed_, pinned_;
+  std::vector<char> fixed_, pinned_, moved_;
   std::vector<double> step_, product_, trial_, nu_;
   double damping_ = 0.0;
-  bool row_sums_known_ = false;         // for the Hessian at hand
-  std::vector<double> row_sums_, shift_;  // shift_ = damping_ * row_sums_
+  bool metric_known_ = false;           // for the Hessian at hand
+  std::vector<double> metric_, shift_;  // shift_ = damping_ * metric_ is added to the diagonal
 };
 
 }  // namespace nextstat

@@ -51,7 +51,14 @@ def asimov_data(
     problem = make_problem(model)
     best = problem.init if nuisances == "nominal" else None
     profile = Profile(model, model._data(data, auxdata), problem, index, best=best)
-    return model.expected_data(asimov_parameters(profile, float(mu), nuisances))
+    return asimov_at(model, asimov_parameters(profile, float(mu), nuisances))
+
+
+def asimov_at(model: HistFactoryModel, params: Vector) -> Vector:
+    """The expectation as data: events are never negative, as in the likelihood."""
+    data = model.expected_data(params)
+    data[: model.n_bins] = np.maximum(data[: model.n_bins], 0.0)
+    return data
 
 
 def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -> Vector:

@@ -27,8 +27,8 @@ _STATUS = (
     ),
     (
         "singular",
-        "stationary, but the Hessian is not positive definite on the free parameters: the data "
-        "leave at least one direction undetermined (degenerate or unused parameters); fix them",
+        "stationary, but the Hessian is not positive definite: the data do not determine all free "
+        "parameters (degenerate or unused ones); fix some",
     ),
     (
         "stalled",
@@ -128,22 +128,30 @@ def require_minimum(
         If the fit did not converge; `what` says which it was.
     """
     minimum = minimise(model, data, problem)
-    require_converged(minimum, what)
+    require_converged(model, minimum, what)
     return minimum
 
 
-def require_converged(minimum: _core.Minimum, what: str) -> None:
+def require_converged(model: HistFactoryModel, minimum: _core.Minimum, what: str) -> None:
     """Raise FitError if a fit did not converge; `what` says which it was."""
     if minimum.status != 0:
-        name, message = _STATUS[minimum.status]
-        raise FitError(f"{what} did not converge ({name}): {message}")
+        status, message = _explain(model, minimum)
+        raise FitError(f"{what} did not converge ({status}): {message}")
+
+
+def _explain(model: HistFactoryModel, minimum: _core.Minimum) -> tuple[str, str]:
+    """Name and meaning of a status; a singular one names a parameter."""
+    status, message = _STATUS[minimum.status]
+    if minimum.undetermined >= 0 and status == "singular":
+        message += f" (one of them: {model.parameter_names[minimum.undetermined]!r})"
+    return status, message
 
 
 def make_result(
     model: HistFactoryModel, problem: Problem, minimum: _core.Minimum, time_ms: float
 ) -> FitResult:
     """The result of a fit from the minimum the core found."""
-    status, message = _STATUS[minimum.status]
+    status, message = _explain(model, minimum)
     return FitResult(
         values=minimum.values,
         nll=minimum.nll,

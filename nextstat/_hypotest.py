@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr, ndtr, ndtri
 
-from nextstat._asimov import AsimovNuisances, asimov_parameters
+from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
 from nextstat._problem import Bounds, Fixed, Init, make_problem
 from nextstat._profile import Profile, poi_index
 from nextstat.model import HistFactoryModel, Vector
@@ -168,7 +168,7 @@ def asimov_profile(
 ) -> Profile:
     """Profile of the Asimov data at `mu`, whose global minimum is where they were made."""
     params = asimov_parameters(observed, mu, nuisances)
-    data = model._data(model.expected_data(params))
+    data = model._data(asimov_at(model, params))
     problem = observed.problem.widen(observed.poi, mu, mu)
     return Profile(model, data, problem, observed.poi, best=params)
 
@@ -187,10 +187,14 @@ def asymptotic_test(
     """p-values of a test from the statistic on the data and on the Asimov data."""
     q, q_asimov = one_sided(statistic, mu, observed), one_sided(statistic, mu, asimov)
     root, root_asimov = math.sqrt(q), math.sqrt(q_asimov)
-    shift = root_asimov - root
-    if statistic == "qtilde" and root > root_asimov > 0.0:
-        shift = (q_asimov - q) / (2.0 * root_asimov) if q < math.inf else -math.inf
-    clsb = float(ndtr(shift - root_asimov))
+    # positions of the statistic in the normal distributions of the two hypotheses
+    if statistic == "qtilde" and math.inf > root > root_asimov > 0.0:
+        tested = -(q + q_asimov) / (2.0 * root_asimov)
+        alternative = (q_asimov - q) / (2.0 * root_asimov)
+    else:
+        tested = -root
+        alternative = root_asimov - root if root < math.inf else -math.inf
+    clsb = float(ndtr(tested))
     bands = -root_asimov - BANDS[::-1]
     expected = ndtr(bands) if statistic == "q0" else np.exp(log_ndtr(bands) - log_ndtr(BANDS))
     return HypoTestResult(
@@ -201,18 +205,18 @@ def asymptotic_test(
         pvalue=clsb,
         significance=root if statistic == "q0" else float(-ndtri(clsb)),
         clsb=clsb,
-        clb=float(ndtr(shift)),
-        cls=log_cls(shift, root_asimov),
+        clb=float(ndtr(alternative)),
+        cls=_ratio(tested, alternative),
         expected=expected,
         muhat=float(observed.best[observed.poi]),
     )
 
 
-def log_cls(shift: float, root_asimov: float) -> float:
-    """CLs+b / CLb without underflow of either."""
-    if shift == -math.inf:
+def _ratio(tested: float, alternative: float) -> float:
+    """Phi(tested) / Phi(alternative) without underflow of either; 0 if both vanish."""
+    if tested == -math.inf:
         return 0.0
-    return float(np.exp(log_ndtr(shift - root_asimov) - log_ndtr(shift)))
+    return float(np.exp(log_ndtr(tested) - log_ndtr(alternative)))
 
 
 def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:

@@ -86,9 +86,28 @@ def upper_limit(
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
     index = poi_index(model, poi)
-    observed = Profile(model, model._data(data, auxdata), make_problem(model), index)
+    events = model._data(data, auxdata)
+    problem = make_problem(model)
+    message = ""
+    while True:
+        observed = Profile(model, events, problem, index)
+        found, bands = _limits(model, observed, 1.0 - level)
+        largest, upper = max(found, float(bands[-1])), float(problem.upper[index])
+        if largest <= upper:
+            break
+        message = (
+            f"the limits reach {largest:.4g}, beyond the upper bound "
+            f"{model.bounds[index, 1]:g} of {observed.name!r}, which was widened for them"
+        )
+        problem = problem.widen(index, 0.0, 2.0 * largest)
+    if message:
+        warnings.warn(message, FitWarning, stacklevel=2)
+    return UpperLimit(found, bands, level, message)
+
+
+def _limits(model: HistFactoryModel, observed: Profile, alpha: float) -> tuple[float, Vector]:
+    """Observed limit, and expected ones (5,), at CLs = alpha."""
     asimov = asimov_profile(model, observed, 0.0)
-    alpha = 1.0 - level
     roots = _Cached(lambda mu: math.sqrt(one_sided("qtilde", mu, asimov)))
     targets = BANDS - ndtri(alpha * ndtr(BANDS))
     first = _first_guess(roots, float(targets[2]), observed)
@@ -98,8 +117,7 @@ def upper_limit(
         cls = asymptotic_test("qtilde", mu, observed, asimov).cls
         return math.log(alpha / max(cls, 1e-300))
 
-    found = _crossing(_Cached(excess), 0.0, float(bands[2]), observed.name)
-    return UpperLimit(found, bands, level, _bound_message(observed, max(found, bands[-1])))
+    return _crossing(_Cached(excess), 0.0, float(bands[2]), observed.name), bands
 
 
 class _Cached:
@@ -159,15 +177,3 @@ def _crossing(function: _Cached, target: float, first: float, name: str) -> floa
         rtol=_RELATIVE_PRECISION,
     )
     return root
-
-
-def _bound_message(observed: Profile, largest: float) -> str:
-    upper = float(observed.problem.upper[observed.poi])
-    if largest <= upper:
-        return ""
-    message = (
-        f"the limits reach {largest:.4g}, beyond the upper bound {upper:g} of {observed.name!r}, "
-        "which was widened for them"
-    )
-    warnings.warn(message, FitWarning, stacklevel=3)
-    return message

@@ -85,7 +85,7 @@ class Profile:
         for problem in (near, self.problem.fix(self.poi, value)):
             minimum = minimise(self.model, self.data, problem)
             if minimum.status != _INFINITE:
-                require_converged(minimum, what)
+                require_converged(self.model, minimum, what)
                 return minimum.values
         return None
 

@@ -1,4 +1,4 @@
-"""The documentation: its code runs, its commands are the promised ones, its links lead somewhere."""
+"""The documentation: its code runs, its commands are those promised, its links lead somewhere."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ SERIES = {
 SERIES_TASKS = ("nll", "gradient", "fit")
 
 
-def write_workspace(path: Path, arguments: Mapping[str, int] | None) -> Path:
+def write_workspace(path: Path, arguments: Mapping[str, Any] | None) -> Path:
     """Write a generated workspace (None: the one-bin one) and return its path."""
     workspace = (
         ONE_BIN

@@ -54,7 +54,7 @@ class Peer:
     venv, requirements
         Name and contents of its environment; None is the environment of the benchmark itself.
     uses_ours
-        Whether the worker also needs this package.
+        Whether the worker runs this package's code.
     options, arguments
         Given to the worker in its job and on its command line.
     """
@@ -73,7 +73,7 @@ class Peer:
 _PYHF = ("pyhf[minuit,jax]==0.7.6",)
 _PYHF_TASKS = ("build", "nll", "fit", "hypotest", "limit")
 
-OURS = Peer("ours", "nextstat", "run_ours.py", TASKS)
+OURS = Peer("ours", "nextstat", "run_ours.py", TASKS, uses_ours=True)
 
 PEERS = (
     Peer(

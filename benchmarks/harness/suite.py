@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,8 @@ class Suite:
         Budgets and repeats.
     earlier
         Records of an earlier run by name; peers' results in them are not measured again.
+    versions
+        What each peer's worker runs with, by distribution.
     """
 
     peers: Sequence[Peer]
@@ -56,6 +59,13 @@ class Suite:
     settings: Settings
     earlier: Mapping[str, Record] = field(default_factory=dict)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def _settled(self, result: Result) -> bool:
+        """Whether an earlier result stands: no error, no smaller budget exceeded."""
+        status: str = result["status"]
+        return status == "ok" or (
+            status == "timeout" and float(result["budget"]) >= self.settings.budget
+        )
 
     def measure(
         self,
@@ -79,7 +89,9 @@ class Suite:
         """
         wanted = list(tasks)
         text = path.read_text()
-        model = nextstat.from_pyhf(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", nextstat.WorkspaceWarning)
+            model = nextstat.from_pyhf(path)
         point = random_point(model)
         rounded = {name: f"{value:.12g}" for name, value in point.items()}
         digest = hashlib.sha256((text + json.dumps(rounded)).encode()).hexdigest()[:16]
@@ -87,7 +99,11 @@ class Suite:
         known = earlier["results"] if earlier.get("digest") == digest else {}
         results: dict[str, dict[str, Result]] = {}
         for peer in (OURS, *self.peers):
-            done = {} if peer is OURS else dict(known.get(peer.key, {}))
+            done = {
+                task: result
+                for task, result in known.get(peer.key, {}).items()
+                if not peer.uses_ours and self._settled(result)
+            }
             for task in (slow or {}).get(peer.key, ()):
                 done.setdefault(task, timed_out(task, self.settings.budget)[task])
             left = [task for task in wanted if task not in done]

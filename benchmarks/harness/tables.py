@@ -168,7 +168,7 @@ def print_times(
                 table.add_row(label, *_time_cells(results, columns, task, flags))
     if "fit" in tasks:
         for group, results in rows.items():
-            label = f"memory of fit {group}".strip()
+            label = f"memory {group}" if group else "memory of fit"
             table.add_row(label, *_memory_cells(results, columns, "fit"))
     for group, results in rows.items():
         lines += [

@@ -13,7 +13,9 @@ from protocol import Job, Task, serve
 
 def load(job: Job) -> tuple[Any, Any]:
     """Model and data from the file (code4 and code4p are cabinetry's interpolation too)."""
-    return cabinetry.model_utils.model_and_data(json.loads(Path(job["workspace"]).read_text()))
+    workspace = json.loads(Path(job["workspace"]).read_text())
+    model, data = cabinetry.model_utils.model_and_data(workspace)
+    return model, data
 
 
 def tasks(loaded: tuple[Any, Any], job: Job) -> dict[str, Task]:
