@@ -16,7 +16,7 @@ struct Term {
 
 // Poisson term of one bin, (nu - n ln nu) - (n - n ln n). Where n = 0 a negative nu counts as 0;
 // where n > 0 a non-positive nu is infinitely unlikely.
-inline double poisson(double nu, double n) {
+static inline double poisson(double nu, double n) {
   if (n == 0.0) return nu > 0.0 ? nu : 0.0;
   if (!(nu > 0.0)) return std::numeric_limits<double>::infinity();
   return (nu - n) - n * std::log1p((nu - n) / n);
@@ -24,7 +24,7 @@ inline double poisson(double nu, double n) {
 
 // What `poisson` leaves out: the term at its minimum, n - n ln n + lnGamma(n + 1). Stirling's
 // series keeps it exact where the three are large.
-inline double poisson_minimum(double n) {
+static inline double poisson_minimum(double n) {
   if (n == 0.0) return 0.0;
   if (n < 20.0) return n - n * std::log(n) + std::lgamma(n + 1.0);
   const double x = 1.0 / n, x2 = x * x;
@@ -33,13 +33,13 @@ inline double poisson_minimum(double n) {
          x * (1.0 / 12.0 - x2 * (1.0 / 360.0 - x2 * (1.0 / 1260.0 - x2 * (1.0 / 1680.0))));
 }
 
-inline Term poisson_derivatives(double nu, double n) {
+static inline Term poisson_derivatives(double nu, double n) {
   if (n == 0.0) return {nu > 0.0 ? nu : 0.0, nu < 0.0 ? 0.0 : 1.0, 0.0};
   const double ratio = n / nu;
   return {poisson(nu, n), 1.0 - ratio, ratio / nu};
 }
 
-inline double poisson_difference(double nu1, double nu0, double n) {
+static inline double poisson_difference(double nu1, double nu0, double n) {
   if (n == 0.0) return (nu1 > 0.0 ? nu1 : 0.0) - (nu0 > 0.0 ? nu0 : 0.0);
   if (!(nu1 > 0.0)) return std::numeric_limits<double>::infinity();
   if (!(nu0 > 0.0)) return -std::numeric_limits<double>::infinity();
@@ -48,23 +48,23 @@ inline double poisson_difference(double nu1, double nu0, double n) {
 }
 
 // Gaussian constraint (a - t)^2 / (2 s^2), given 1 / s^2.
-inline Term gaussian_derivatives(double t, double a, double inverse_variance) {
+static inline Term gaussian_derivatives(double t, double a, double inverse_variance) {
   const double pull = (t - a) * inverse_variance;
   return {0.5 * pull * (t - a), pull, inverse_variance};
 }
 
-inline double gaussian_difference(double t1, double t0, double a, double inverse_variance) {
+static inline double gaussian_difference(double t1, double t0, double a, double inverse_variance) {
   return (t1 - t0) * (0.5 * (t1 + t0) - a) * inverse_variance;
 }
 
 // Poisson constraint: an auxiliary measurement a of the mean tau t.
-inline double poisson_constraint(double t, double a, double tau) { return poisson(tau * t, a); }
+static inline double poisson_constraint(double t, double a, double tau) { return poisson(tau * t, a); }
 
-inline Term poisson_constraint_derivatives(double t, double a, double tau) {
+static inline Term poisson_constraint_derivatives(double t, double a, double tau) {
   return {poisson_constraint(t, a, tau), tau - a / t, a / (t * t)};
 }
 
-inline double poisson_constraint_difference(double t1, double t0, double a, double tau) {
+static inline double poisson_constraint_difference(double t1, double t0, double a, double tau) {
   const double step = t1 - t0;
   return a == 0.0 ? tau * step : tau * step - a * std::log1p(step / t0);
 }

@@ -14,19 +14,19 @@ namespace nextstat {
 enum class NormCode : int { code1 = 1, code4 = 4 };
 enum class HistoCode : int { code0 = 0, code2 = 2, code4p = 4 };
 
-inline bool has_kink(NormCode code) { return code == NormCode::code1; }
-inline bool has_kink(HistoCode code) { return code == HistoCode::code0; }
+static inline bool has_kink(NormCode code) { return code == NormCode::code1; }
+static inline bool has_kink(HistoCode code) { return code == HistoCode::code0; }
 
 // The even part of a histosys interpolation: q(a), q'(a), q''(a).
 struct Even {
   double value, first, second;
 };
 
-inline double even_scale(HistoCode code) {
+static inline double even_scale(HistoCode code) {
   return code == HistoCode::code4p ? 1.0 / 16.0 : 1.0 / 2.0;
 }
 
-inline Even even_part(HistoCode code, double a) {
+static inline Even even_part(HistoCode code, double a) {
   const double side = std::signbit(a) ? -1.0 : 1.0;
   const double a2 = a * a;
   const bool inside = a2 < 1.0;
@@ -48,7 +48,7 @@ inline Even even_part(HistoCode code, double a) {
 
 // Coefficients c_1..c_6 of the code4 polynomial 1 + sum_i c_i a^i on |a| < 1, which matches the
 // exponentials hi^a and lo^-a in value, slope and curvature at a = +1 and a = -1.
-inline void code4_coefficients(double lo, double hi, double c[6]) {
+static inline void code4_coefficients(double lo, double hi, double c[6]) {
   const double log_hi = std::log(hi), log_lo = std::log(lo);
   // even and odd parts of value - 1, slope and curvature at a = 1
   const double even0 = 0.5 * (hi + lo) - 1.0, odd0 = 0.5 * (hi - lo);

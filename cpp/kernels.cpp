@@ -80,6 +80,12 @@ void Evaluation::reserve_second_derivatives(const Model& m) {
     }
     locals = std::max(locals, factors);
   }
+  std::size_t touched = 0;
+  for (const Sample& sample : m.samples) {
+    touched = std::max(touched, static_cast<std::size_t>(sample.n_touched));
+  }
+  d.resize(touched);
+  u.resize(touched);
   J.resize(jacobian);
   J_group.resize(jacobian);
   X.resize(rows);

@@ -28,6 +28,7 @@ struct Evaluation {
   std::vector<double> sample_slope;      // (n_samples,) d nll / d F_s
   std::vector<double> cell_slope;        // (n_cells,) d nll / d N
   std::vector<double> J, J_group;        // (bins, globals) of one channel
+  std::vector<double> d, u;              // (n_touched,) rank-two update of one sample
   std::vector<int> local;                // locals of one bin
   std::vector<double> local_slope;       // and d nu_b / d local
   std::vector<double> X, Y;              // (globals, rows) of one block

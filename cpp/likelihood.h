@@ -1,7 +1,7 @@
 // Likelihood, gradient, Hessian of one instruction set. What they do: kernels.h.
 #pragma once
 
-#include "kernels.h"
+#include "yields.h"
 
 namespace nextstat {
 namespace NEXTSTAT_LEVEL {
@@ -12,6 +12,11 @@ double nll(const Model& m, const Data& data, const double* theta, Evaluation& e)
 
 double gradient(const Model& m, const Data& data, const double* theta, Evaluation& e,
                 double* gradient);
+
+// The gradient, with everything of the given order left in the evaluation.
+template <Order order>
+double gradient_at(const Model& m, const Data& data, const double* theta, Evaluation& e,
+                   double* gradient);
 
 double hessian(const Model& m, const Data& data, const double* theta, Evaluation& e,
                double* gradient, const ArrowShape& shape, Arrow& H);

@@ -347,6 +347,27 @@ void Minimizer::run(const FitProblem& problem) {
   point.status = iterate(problem);
 }
 
+// Whether a direction that leaves a bound is flat: the minimum is then not the only one. Asks for
+// positive definiteness with the parameters that are hardly pressed against their bounds set free.
+bool Minimizer::flat_at_bound(double tolerance) {
+  const std::vector<char> held = point.held;
+  bool any = false;
+  for (int i = 0; i < model_.n_params; ++i) {
+    if (!held[i] || fixed_[i] || pinned_[i]) continue;
+    const double gain = 0.5 * point.gradient[i] * point.gradient[i];
+    if (gain > tolerance * std::fabs(diagonal(i))) continue;
+    point.held[i] = 0;
+    any = true;
+  }
+  if (!any) return false;
+  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !point.held[i];
+  const bool flat = !factorise();
+  if (flat) point.undetermined = model_.external[point.factor.failed];
+  point.held = held;
+  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !held[i];
+  return !factorise() || flat;
+}
+
 FitStatus Minimizer::iterate(const FitProblem& problem) {
   if (!make_finite()) {
     point.nll = std::numeric_limits<double>::infinity();
@@ -367,12 +388,12 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
         continue;
       }
       if (move_to_kinks(problem.tolerance)) continue;
-      return FitStatus::converged;
+      return flat_at_bound(problem.tolerance) ? FitStatus::singular : FitStatus::converged;
     }
     if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
     while (!search_line(slope())) {
       if (damping_ == 0.0 && step == Quadratic::solved && point.edm < problem.tolerance) {
-        return FitStatus::converged;
+        return flat_at_bound(problem.tolerance) ? FitStatus::singular : FitStatus::converged;
       }
       if (damping_ > last_damping) return FitStatus::stalled;
       set_damping(std::max(10.0 * damping_, restart_damping));

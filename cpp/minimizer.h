@@ -70,6 +70,7 @@ class Minimizer {
   double predicted_decrease();
   bool search_line(double slope);
   bool escape_saddle();
+  bool flat_at_bound(double tolerance);
   void set_damping(double damping);
   void raise_damping();
   Quadratic solve_damped_quadratic();

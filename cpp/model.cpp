@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
+
 #include <numeric>
 #include <set>
-#include <stdexcept>
-#include <string>
 
-#include "distributions.h"
+#include "model_spec.h"
 
 namespace nextstat {
 
@@ -17,16 +15,6 @@ namespace {
 
 // A block of second derivatives is shared by all channels that see most of the globals.
 constexpr double dense_fraction = 0.6;
-
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-void require_below(const std::vector<int>& index, int bound, const char* what) {
-  for (int i : index) {
-    if (i < 0 || i >= bound) throw std::invalid_argument(std::string(what) + " index out of range");
-  }
-}
 
 int total(const std::vector<int>& counts) {
   return std::accumulate(counts.begin(), counts.end(), 0);
@@ -39,69 +27,6 @@ std::vector<int> sorted_order(int n, Key key) {
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int i, int j) { return key(i) < key(j); });
   return order;
-}
-
-// Where each of the caller's samples lives: its channel, bins and first nominal entry.
-struct SampleShape {
-  std::vector<int> channel, n_bins, cell;
-};
-
-SampleShape sample_shapes(const ModelSpec& spec) {
-  SampleShape shape;
-  int cell = 0;
-  for (std::size_t c = 0; c < spec.channel_bins.size(); ++c) {
-    for (int s = 0; s < spec.channel_samples[c]; ++s) {
-      shape.channel.push_back(static_cast<int>(c));
-      shape.n_bins.push_back(spec.channel_bins[c]);
-      shape.cell.push_back(cell);
-      cell += spec.channel_bins[c];
-    }
-  }
-  return shape;
-}
-
-void validate(const ModelSpec& spec, const SampleShape& shape) {
-  const int n_params = static_cast<int>(spec.constraint.size());
-  const int n_samples = static_cast<int>(shape.channel.size());
-  require(spec.channel_bins.size() == spec.channel_samples.size(), "channel arrays differ in length");
-  int cells = 0;
-  for (int bins : shape.n_bins) cells += bins;
-  require(static_cast<int>(spec.nominal.size()) == cells, "nominal has the wrong length");
-  require(spec.norm_param.size() == spec.norm_sample.size() &&
-              spec.norm_param.size() == spec.norm_lo.size() &&
-              spec.norm_param.size() == spec.norm_hi.size(),
-          "normsys arrays differ in length");
-  require(spec.histo_param.size() == spec.histo_sample.size(), "histosys arrays differ in length");
-  require(spec.factor_param.size() == spec.factor_sample.size(), "factor arrays differ in length");
-  require(spec.binwise_first.size() == spec.binwise_sample.size(),
-          "bin-wise arrays differ in length");
-  require(spec.constraint_scale.size() == spec.constraint.size(),
-          "constraint arrays differ in length");
-  require_below(spec.norm_param, n_params, "normsys parameter");
-  require_below(spec.norm_sample, n_samples, "normsys sample");
-  require_below(spec.histo_param, n_params, "histosys parameter");
-  require_below(spec.histo_sample, n_samples, "histosys sample");
-  require_below(spec.factor_param, n_params, "factor parameter");
-  require_below(spec.factor_sample, n_samples, "factor sample");
-  require_below(spec.binwise_sample, n_samples, "bin-wise sample");
-  int template_entries = 0;
-  for (int s : spec.histo_sample) template_entries += shape.n_bins[s];
-  require(static_cast<int>(spec.histo_lo.size()) == template_entries &&
-              static_cast<int>(spec.histo_hi.size()) == template_entries,
-          "histosys templates have the wrong length");
-  for (std::size_t i = 0; i < spec.binwise_first.size(); ++i) {
-    const int first = spec.binwise_first[i];
-    require(first >= 0 && first + shape.n_bins[spec.binwise_sample[i]] <= n_params,
-            "bin-wise parameter index out of range");
-  }
-  for (std::size_t i = 0; i < spec.norm_lo.size(); ++i) {
-    require(spec.norm_lo[i] > 0.0 && spec.norm_hi[i] > 0.0, "normsys factors must be positive");
-  }
-  for (std::size_t p = 0; p < spec.constraint.size(); ++p) {
-    require(spec.constraint[p] == static_cast<int>(Constraint::none) ||
-                (spec.constraint_scale[p] > 0.0 && std::isfinite(spec.constraint_scale[p])),
-            "constraint widths must be positive");
-  }
 }
 
 // S and A of one histosys instance; true if it changes anything.
@@ -122,277 +47,330 @@ bool template_rows(const ModelSpec& spec, int cell, int entry, int n_bins, std::
   return acts;
 }
 
-}  // namespace
+// Fills a model from its spec, one part after the other.
+class Builder {
+ public:
+  explicit Builder(Model& model) : m(model), spec(model.spec), shape(sample_shapes(model.spec)) {}
 
-Model::Model(ModelSpec given) : spec(std::move(given)) {
-  const SampleShape shape = sample_shapes(spec);
-  validate(spec, shape);
-  n_params = static_cast<int>(spec.constraint.size());
-  n_samples = static_cast<int>(shape.channel.size());
-  n_bins = total(spec.channel_bins);
-  n_cells = static_cast<int>(spec.nominal.size());
-
-  // Samples in groups: those of a channel with the same bin-wise factors stand together.
-  std::vector<std::vector<int>> factors_of(n_samples);
-  for (std::size_t i = 0; i < spec.binwise_first.size(); ++i) {
-    factors_of[spec.binwise_sample[i]].push_back(spec.binwise_first[i]);
+  void build() {
+    validate(spec);
+    m.n_params = static_cast<int>(spec.constraint.size());
+    m.n_samples = static_cast<int>(shape.channel.size());
+    m.n_bins = total(spec.channel_bins);
+    m.n_cells = static_cast<int>(spec.nominal.size());
+    bin_begin.assign(spec.channel_bins.size() + 1, 0);
+    std::partial_sum(spec.channel_bins.begin(), spec.channel_bins.end(), bin_begin.begin() + 1);
+    order_samples();
+    find_active();
+    order_parameters();
+    lay_out_channels();
+    add_factors();
+    add_normsys();
+    add_histosys();
+    find_touched();
+    add_constraints();
+    find_kinks();
+    group_channels();
   }
-  for (auto& firsts : factors_of) std::sort(firsts.begin(), firsts.end());
-  const std::vector<int> order = sorted_order(
-      n_samples, [&](int s) { return std::make_pair(shape.channel[s], factors_of[s]); });
-  sample_index.resize(n_samples);
-  for (int s = 0; s < n_samples; ++s) sample_index[order[s]] = s;
 
-  // Which bins each bin-wise parameter scales, and which parameters act at all.
-  std::vector<int> bin_begin(spec.channel_bins.size() + 1, 0);
-  std::partial_sum(spec.channel_bins.begin(), spec.channel_bins.end(), bin_begin.begin() + 1);
-  std::vector<std::set<int>> bins_of(n_params);
-  std::vector<char> is_global(n_params, 0);
-  for (std::size_t i = 0; i < spec.binwise_first.size(); ++i) {
-    const int s = spec.binwise_sample[i];
-    for (int b = 0; b < shape.n_bins[s]; ++b) {
-      bins_of[spec.binwise_first[i] + b].insert(bin_begin[shape.channel[s]] + b);
+ private:
+  // Samples of a channel with the same bin-wise factors stand together.
+  void order_samples() {
+    factors_of.resize(m.n_samples);
+    for (std::size_t i = 0; i < spec.binwise_first.size(); ++i) {
+      factors_of[spec.binwise_sample[i]].push_back(spec.binwise_first[i]);
     }
-  }
-  for (int p = 0; p < n_params; ++p) is_global[p] = bins_of[p].size() > 1;
-  for (int p : spec.factor_param) is_global[p] = 1;
-
-  std::vector<int> norm_kept, histo_kept;
-  for (std::size_t i = 0; i < spec.norm_param.size(); ++i) {
-    if (spec.norm_lo[i] == 1.0 && spec.norm_hi[i] == 1.0) continue;
-    norm_kept.push_back(static_cast<int>(i));
-    is_global[spec.norm_param[i]] = 1;
-  }
-  std::vector<int> histo_entry(spec.histo_param.size());
-  std::vector<double> scratch_S, scratch_A;
-  for (std::size_t i = 0, entry = 0; i < spec.histo_param.size(); ++i) {
-    const int s = spec.histo_sample[i];
-    histo_entry[i] = static_cast<int>(entry);
-    scratch_S.clear();
-    scratch_A.clear();
-    if (template_rows(spec, shape.cell[s], histo_entry[i], shape.n_bins[s], scratch_S, scratch_A)) {
-      histo_kept.push_back(static_cast<int>(i));
-      is_global[spec.histo_param[i]] = 1;
-    }
-    entry += shape.n_bins[s];
+    for (auto& firsts : factors_of) std::sort(firsts.begin(), firsts.end());
+    sample_order = sorted_order(m.n_samples, [&](int s) {
+      return std::make_pair(shape.channel[s], factors_of[s]);
+    });
+    m.sample_index.resize(m.n_samples);
+    for (int s = 0; s < m.n_samples; ++s) m.sample_index[sample_order[s]] = s;
   }
 
-  // Internal parameter order: globals, locals by bin, locals that act on nothing.
-  const int nowhere = n_bins;
-  external = sorted_order(n_params, [&](int p) {
-    if (is_global[p]) return std::make_pair(0, 0);
-    return std::make_pair(1, bins_of[p].empty() ? nowhere : *bins_of[p].begin());
-  });
-  internal.resize(n_params);
-  for (int i = 0; i < n_params; ++i) internal[external[i]] = i;
-  n_global = static_cast<int>(std::count(is_global.begin(), is_global.end(), 1));
-  n_local = n_params - n_global;
-  n_coupled = 0;
-  local_block.push_back(0);
-  for (int l = 0; l < n_local; ++l) {
-    const auto& bins = bins_of[external[n_global + l]];
-    if (!bins.empty()) ++n_coupled;
-    const bool last = l + 1 == n_local;
-    if (last || bins.empty() || bins_of[external[n_global + l + 1]] != bins) {
-      local_block.push_back(l + 1);
-    }
-  }
-
-  // Channels, groups, samples and their cells.
-  int row = 0, cell = 0;
-  for (std::size_t c = 0, s = 0; c < spec.channel_bins.size(); ++c) {
-    Channel channel{bin_begin[c], spec.channel_bins[c], static_cast<int>(s), spec.channel_samples[c],
-                    static_cast<int>(groups.size()), 0};
-    const std::size_t end = s + spec.channel_samples[c];
-    while (s < end) {
-      const auto& firsts = factors_of[order[s]];
-      Group group{static_cast<int>(s), 0, row, static_cast<int>(binwise_offset.size()),
-                  static_cast<int>(firsts.size())};
-      for (int first : firsts) {
-        binwise_offset.push_back(static_cast<int>(binwise.size()));
-        for (int b = 0; b < channel.n_bins; ++b) binwise.push_back(internal[first + b]);
+  // Which bins each bin-wise parameter scales, which modifiers do something, and which parameters
+  // are global therefore.
+  void find_active() {
+    bins_of.resize(m.n_params);
+    is_global.assign(m.n_params, 0);
+    for (std::size_t i = 0; i < spec.binwise_first.size(); ++i) {
+      const int s = spec.binwise_sample[i];
+      for (int b = 0; b < shape.n_bins[s]; ++b) {
+        bins_of[spec.binwise_first[i] + b].insert(bin_begin[shape.channel[s]] + b);
       }
-      for (; s < end && factors_of[order[s]] == firsts; ++s) {
-        samples.push_back(Sample{cell, 0, 0, 0, 0, 0, 0});
-        const int from = shape.cell[order[s]];
-        nominal.insert(nominal.end(), spec.nominal.begin() + from,
-                       spec.nominal.begin() + from + channel.n_bins);
-        cell += channel.n_bins;
-        ++group.n_samples;
+    }
+    for (int p = 0; p < m.n_params; ++p) is_global[p] = bins_of[p].size() > 1;
+    for (int p : spec.factor_param) is_global[p] = 1;
+    for (std::size_t i = 0; i < spec.norm_param.size(); ++i) {
+      if (spec.norm_lo[i] == 1.0 && spec.norm_hi[i] == 1.0) continue;
+      active_norm.push_back(static_cast<int>(i));
+      is_global[spec.norm_param[i]] = 1;
+    }
+    std::vector<double> S, A;
+    int entry = 0;
+    for (std::size_t i = 0; i < spec.histo_param.size(); ++i) {
+      const int s = spec.histo_sample[i];
+      histo_entry.push_back(entry);
+      S.clear();
+      A.clear();
+      if (template_rows(spec, shape.cell[s], entry, shape.n_bins[s], S, A)) {
+        active_histo.push_back(static_cast<int>(i));
+        is_global[spec.histo_param[i]] = 1;
       }
-      row += channel.n_bins;
-      groups.push_back(group);
-      ++channel.n_groups;
+      entry += shape.n_bins[s];
     }
-    channels.push_back(channel);
-  }
-  n_rows = row;
-
-  // Multiplicative factors of each sample.
-  const std::vector<int> factor_order =
-      sorted_order(static_cast<int>(spec.factor_param.size()),
-                   [&](int i) { return sample_index[spec.factor_sample[i]]; });
-  for (int i : factor_order) {
-    Sample& sample = samples[sample_index[spec.factor_sample[i]]];
-    if (sample.n_factors++ == 0) sample.factor = static_cast<int>(factor_param.size());
-    factor_param.push_back(internal[spec.factor_param[i]]);
   }
 
-  // normsys instances by parameter.
-  const std::vector<int> norm_order =
-      sorted_order(static_cast<int>(norm_kept.size()), [&](int i) {
-        return std::make_pair(internal[spec.norm_param[norm_kept[i]]],
-                              sample_index[spec.norm_sample[norm_kept[i]]]);
-      });
-  for (int k : norm_order) {
-    const int i = norm_kept[k];
-    const int p = internal[spec.norm_param[i]];
-    if (norm_param.empty() || norm_param.back() != p) {
-      norm_param.push_back(p);
-      norm_begin.push_back(static_cast<int>(norm_sample.size()));
+  // Globals, then locals by bin, then locals that act on nothing.
+  void order_parameters() {
+    const int nowhere = m.n_bins;
+    m.external = sorted_order(m.n_params, [&](int p) {
+      if (is_global[p]) return std::make_pair(0, 0);
+      return std::make_pair(1, bins_of[p].empty() ? nowhere : *bins_of[p].begin());
+    });
+    m.internal.resize(m.n_params);
+    for (int i = 0; i < m.n_params; ++i) m.internal[m.external[i]] = i;
+    m.n_global = static_cast<int>(std::count(is_global.begin(), is_global.end(), 1));
+    m.n_local = m.n_params - m.n_global;
+    m.n_coupled = 0;
+    m.local_block.push_back(0);
+    for (int l = 0; l < m.n_local; ++l) {
+      const auto& bins = bins_of[m.external[m.n_global + l]];
+      if (!bins.empty()) ++m.n_coupled;
+      const bool last = l + 1 == m.n_local;
+      if (last || bins.empty() || bins_of[m.external[m.n_global + l + 1]] != bins) {
+        m.local_block.push_back(l + 1);
+      }
     }
-    double coefficient[6];
-    code4_coefficients(spec.norm_lo[i], spec.norm_hi[i], coefficient);
-    for (int j = 0; j < 6; ++j) norm_coefficient[j].push_back(coefficient[j]);
-    log_hi.push_back(std::log(spec.norm_hi[i]));
-    log_lo.push_back(std::log(spec.norm_lo[i]));
-    norm_sample.push_back(sample_index[spec.norm_sample[i]]);
-    instance_param.push_back(p);
-  }
-  norm_begin.push_back(static_cast<int>(norm_sample.size()));
-  by_sample_norm = sorted_order(static_cast<int>(norm_sample.size()),
-                                [&](int i) { return norm_sample[i]; });
-  for (std::size_t k = 0; k < by_sample_norm.size(); ++k) {
-    Sample& sample = samples[norm_sample[by_sample_norm[k]]];
-    if (sample.n_norm++ == 0) sample.norm = static_cast<int>(k);
   }
 
-  // histosys instances by parameter and cell, and the runs they form.
-  const std::vector<int> histo_order =
-      sorted_order(static_cast<int>(histo_kept.size()), [&](int i) {
-        return std::make_pair(internal[spec.histo_param[histo_kept[i]]],
-                              sample_index[spec.histo_sample[histo_kept[i]]]);
-      });
-  std::vector<int> histo_sample;
-  for (int k : histo_order) {
-    const int i = histo_kept[k];
-    const int p = internal[spec.histo_param[i]];
-    const int s = sample_index[spec.histo_sample[i]];
-    const int bins = shape.n_bins[spec.histo_sample[i]];
-    const int offset = static_cast<int>(S.size());
-    template_rows(spec, shape.cell[spec.histo_sample[i]], histo_entry[i], bins, S, A);
-    const bool symmetric = std::all_of(A.begin() + offset, A.end(), [](double a) { return a == 0.0; });
-    histo_param.push_back(p);
-    histo_offset.push_back(offset);
-    histo_sample.push_back(s);
-    if (histo_params.empty() || histo_params.back() != p) histo_params.push_back(p);
-    const int first_cell = samples[s].cell;
-    if (!runs.empty() && runs.back().param == p &&
-        runs.back().cell + runs.back().length == first_cell) {
-      runs.back().length += bins;
-      runs.back().symmetric = runs.back().symmetric && symmetric;
+  void lay_out_channels() {
+    m.n_rows = 0;
+    int s = 0;
+    for (std::size_t c = 0; c < spec.channel_bins.size(); ++c) {
+      Channel channel{bin_begin[c], spec.channel_bins[c], s, spec.channel_samples[c],
+                      static_cast<int>(m.groups.size()), 0};
+      const int end = s + spec.channel_samples[c];
+      while (s < end) {
+        s = add_group(channel, s, end);
+        ++channel.n_groups;
+      }
+      m.channels.push_back(channel);
+    }
+  }
+
+  // The group that starts with sample s; returns the first sample after it.
+  int add_group(const Channel& channel, int s, int end) {
+    const auto& firsts = factors_of[sample_order[s]];
+    Group group{s, 0, m.n_rows, static_cast<int>(m.binwise_offset.size()),
+                static_cast<int>(firsts.size())};
+    for (int first : firsts) {
+      m.binwise_offset.push_back(static_cast<int>(m.binwise.size()));
+      for (int b = 0; b < channel.n_bins; ++b) m.binwise.push_back(m.internal[first + b]);
+    }
+    for (; s < end && factors_of[sample_order[s]] == firsts; ++s) {
+      m.samples.push_back(Sample{static_cast<int>(m.nominal.size()), 0, 0, 0, 0, 0, 0, 0, 0});
+      const auto from = spec.nominal.begin() + shape.cell[sample_order[s]];
+      m.nominal.insert(m.nominal.end(), from, from + channel.n_bins);
+      ++group.n_samples;
+    }
+    m.n_rows += channel.n_bins;
+    m.groups.push_back(group);
+    return s;
+  }
+
+  void add_factors() {
+    const auto order = sorted_order(static_cast<int>(spec.factor_param.size()), [&](int i) {
+      return m.sample_index[spec.factor_sample[i]];
+    });
+    for (int i : order) {
+      Sample& sample = m.samples[m.sample_index[spec.factor_sample[i]]];
+      if (sample.n_factors++ == 0) sample.factor = static_cast<int>(m.factor_param.size());
+      m.factor_param.push_back(m.internal[spec.factor_param[i]]);
+    }
+  }
+
+  void add_normsys() {
+    const auto order = sorted_order(static_cast<int>(active_norm.size()), [&](int k) {
+      const int i = active_norm[k];
+      return std::make_pair(m.internal[spec.norm_param[i]], m.sample_index[spec.norm_sample[i]]);
+    });
+    for (int k : order) {
+      const int i = active_norm[k];
+      const int p = m.internal[spec.norm_param[i]];
+      if (m.norm_param.empty() || m.norm_param.back() != p) {
+        m.norm_param.push_back(p);
+        m.norm_begin.push_back(static_cast<int>(m.norm_sample.size()));
+      }
+      double coefficient[6];
+      code4_coefficients(spec.norm_lo[i], spec.norm_hi[i], coefficient);
+      for (int j = 0; j < 6; ++j) m.norm_coefficient[j].push_back(coefficient[j]);
+      m.log_hi.push_back(std::log(spec.norm_hi[i]));
+      m.log_lo.push_back(std::log(spec.norm_lo[i]));
+      m.norm_sample.push_back(m.sample_index[spec.norm_sample[i]]);
+      m.instance_param.push_back(p);
+    }
+    m.norm_begin.push_back(static_cast<int>(m.norm_sample.size()));
+    m.by_sample_norm = sorted_order(static_cast<int>(m.norm_sample.size()),
+                                    [&](int i) { return m.norm_sample[i]; });
+    for (std::size_t k = 0; k < m.by_sample_norm.size(); ++k) {
+      Sample& sample = m.samples[m.norm_sample[m.by_sample_norm[k]]];
+      if (sample.n_norm++ == 0) sample.norm = static_cast<int>(k);
+    }
+  }
+
+  void add_histosys() {
+    const auto order = sorted_order(static_cast<int>(active_histo.size()), [&](int k) {
+      const int i = active_histo[k];
+      return std::make_pair(m.internal[spec.histo_param[i]], m.sample_index[spec.histo_sample[i]]);
+    });
+    std::vector<int> sample_of;
+    for (int k : order) {
+      const int i = active_histo[k];
+      const int p = m.internal[spec.histo_param[i]], from = spec.histo_sample[i];
+      const int offset = static_cast<int>(m.S.size());
+      template_rows(spec, shape.cell[from], histo_entry[i], shape.n_bins[from], m.S, m.A);
+      m.histo_param.push_back(p);
+      m.histo_offset.push_back(offset);
+      if (m.histo_params.empty() || m.histo_params.back() != p) m.histo_params.push_back(p);
+      sample_of.push_back(m.sample_index[from]);
+      extend_runs(p, m.samples[sample_of.back()].cell, shape.n_bins[from], offset);
+    }
+    m.by_sample_histo = sorted_order(static_cast<int>(sample_of.size()),
+                                     [&](int i) { return sample_of[i]; });
+    for (std::size_t k = 0; k < m.by_sample_histo.size(); ++k) {
+      Sample& sample = m.samples[sample_of[m.by_sample_histo[k]]];
+      if (sample.n_histo++ == 0) sample.histo = static_cast<int>(k);
+    }
+  }
+
+  void extend_runs(int param, int cell, int length, int offset) {
+    const bool symmetric =
+        std::all_of(m.A.begin() + offset, m.A.end(), [](double a) { return a == 0.0; });
+    if (!m.runs.empty() && m.runs.back().param == param &&
+        m.runs.back().cell + m.runs.back().length == cell) {
+      m.runs.back().length += length;
+      m.runs.back().symmetric = m.runs.back().symmetric && symmetric;
     } else {
-      runs.push_back(Run{p, first_cell, bins, offset, symmetric});
+      m.runs.push_back(Run{param, cell, length, offset, symmetric});
     }
   }
-  by_sample_histo = sorted_order(static_cast<int>(histo_sample.size()),
-                                 [&](int i) { return histo_sample[i]; });
-  for (std::size_t k = 0; k < by_sample_histo.size(); ++k) {
-    Sample& sample = samples[histo_sample[by_sample_histo[k]]];
-    if (sample.n_histo++ == 0) sample.histo = static_cast<int>(k);
-  }
 
-  // Constraints.
-  inverse_variance.assign(n_params, 0.0);
-  tau.assign(n_params, 0.0);
-  for (int p = 0; p < n_params; ++p) {
-    const int i = internal[p];
-    switch (static_cast<Constraint>(spec.constraint[p])) {
-      case Constraint::none:
-        continue;
-      case Constraint::gaussian:
-        inverse_variance[i] = 1.0 / (spec.constraint_scale[p] * spec.constraint_scale[p]);
-        break;
-      case Constraint::poisson:
-        tau[i] = spec.constraint_scale[p];
-        poisson_param.push_back(i);
-        break;
-    }
-    aux_param.push_back(i);
-  }
-
-  // Kinks of the interpolation.
-  std::set<int> kinks;
-  if (has_kink(spec.norm_code)) kinks.insert(norm_param.begin(), norm_param.end());
-  if (has_kink(spec.histo_code)) {
-    for (const Run& run : runs) {
-      if (!run.symmetric) kinks.insert(run.param);
-    }
-  }
-  kinked.assign(kinks.begin(), kinks.end());
-
-  // Blocks of channels for the second derivatives.
-  std::vector<std::set<int>> seen(channels.size());
-  for (std::size_t c = 0; c < channels.size(); ++c) {
-    for (int s = channels[c].sample; s < channels[c].sample + channels[c].n_samples; ++s) {
-      const Sample& sample = samples[s];
-      for (int k = 0; k < sample.n_norm; ++k) {
-        seen[c].insert(instance_param[by_sample_norm[sample.norm + k]]);
+  // What each sample's second derivatives involve.
+  void find_touched() {
+    m.norm_slot.resize(m.by_sample_norm.size());
+    m.histo_slot.resize(m.by_sample_histo.size());
+    for (Sample& sample : m.samples) {
+      std::set<int> used;
+      for (int k = sample.norm; k < sample.norm + sample.n_norm; ++k) used.insert(norm_at(k));
+      for (int k = sample.histo; k < sample.histo + sample.n_histo; ++k) used.insert(histo_at(k));
+      sample.touched = static_cast<int>(m.touched.size());
+      sample.n_touched = static_cast<int>(used.size());
+      m.touched.insert(m.touched.end(), used.begin(), used.end());
+      const auto slot = [&](int param) {
+        const auto first = m.touched.begin() + sample.touched;
+        return static_cast<int>(std::lower_bound(first, m.touched.end(), param) - first);
+      };
+      for (int k = sample.norm; k < sample.norm + sample.n_norm; ++k) {
+        m.norm_slot[k] = slot(norm_at(k));
       }
-      for (int k = 0; k < sample.n_histo; ++k) {
-        seen[c].insert(histo_param[by_sample_histo[sample.histo + k]]);
+      for (int k = sample.histo; k < sample.histo + sample.n_histo; ++k) {
+        m.histo_slot[k] = slot(histo_at(k));
       }
-      for (int k = 0; k < sample.n_factors; ++k) seen[c].insert(factor_param[sample.factor + k]);
     }
-    for (int g = channels[c].group; g < channels[c].group + channels[c].n_groups; ++g) {
-      for (int f = groups[g].factor; f < groups[g].factor + groups[g].n_factors; ++f) {
-        for (int b = 0; b < channels[c].n_bins; ++b) {
-          const int p = binwise[binwise_offset[f] + b];
-          if (!is_local(p)) seen[c].insert(p);
+  }
+
+  int norm_at(int k) const { return m.instance_param[m.by_sample_norm[k]]; }
+  int histo_at(int k) const { return m.histo_param[m.by_sample_histo[k]]; }
+
+  void add_constraints() {
+    m.inverse_variance.assign(m.n_params, 0.0);
+    m.tau.assign(m.n_params, 0.0);
+    for (int p = 0; p < m.n_params; ++p) {
+      const int i = m.internal[p];
+      const double scale = spec.constraint_scale[p];
+      switch (static_cast<Constraint>(spec.constraint[p])) {
+        case Constraint::none:
+          continue;
+        case Constraint::gaussian:
+          m.inverse_variance[i] = 1.0 / (scale * scale);
+          break;
+        case Constraint::poisson:
+          m.tau[i] = scale;
+          m.poisson_param.push_back(i);
+          break;
+      }
+      m.aux_param.push_back(i);
+    }
+  }
+
+  void find_kinks() {
+    std::set<int> kinks;
+    if (has_kink(spec.norm_code)) kinks.insert(m.norm_param.begin(), m.norm_param.end());
+    if (has_kink(spec.histo_code)) {
+      for (const Run& run : m.runs) {
+        if (!run.symmetric) kinks.insert(run.param);
+      }
+    }
+    m.kinked.assign(kinks.begin(), kinks.end());
+  }
+
+  // One block for all channels that see most globals, one for each other channel.
+  void group_channels() {
+    Block dense;
+    dense.globals.resize(m.n_global);
+    std::iota(dense.globals.begin(), dense.globals.end(), 0);
+    for (std::size_t c = 0; c < m.channels.size(); ++c) {
+      const std::set<int> seen = globals_of(m.channels[c]);
+      if (static_cast<double>(seen.size()) >= dense_fraction * m.n_global) {
+        dense.channels.push_back(static_cast<int>(c));
+      } else {
+        m.blocks.push_back(Block{{static_cast<int>(c)}, {seen.begin(), seen.end()}, {}});
+      }
+    }
+    if (!dense.channels.empty()) m.blocks.push_back(dense);
+    for (Block& block : m.blocks) {
+      block.column.assign(m.n_global, -1);
+      for (std::size_t k = 0; k < block.globals.size(); ++k) {
+        block.column[block.globals[k]] = static_cast<int>(k);
+      }
+    }
+  }
+
+  std::set<int> globals_of(const Channel& channel) const {
+    std::set<int> seen;
+    for (int s = channel.sample; s < channel.sample + channel.n_samples; ++s) {
+      const Sample& sample = m.samples[s];
+      const auto first = m.touched.begin() + sample.touched;
+      seen.insert(first, first + sample.n_touched);
+      for (int k = 0; k < sample.n_factors; ++k) seen.insert(m.factor_param[sample.factor + k]);
+    }
+    for (int g = channel.group; g < channel.group + channel.n_groups; ++g) {
+      const Group& group = m.groups[g];
+      for (int f = group.factor; f < group.factor + group.n_factors; ++f) {
+        for (int b = 0; b < channel.n_bins; ++b) {
+          const int p = m.binwise[m.binwise_offset[f] + b];
+          if (!m.is_local(p)) seen.insert(p);
         }
       }
     }
+    return seen;
   }
-  Block dense;
-  dense.globals.resize(n_global);
-  std::iota(dense.globals.begin(), dense.globals.end(), 0);
-  for (std::size_t c = 0; c < channels.size(); ++c) {
-    if (static_cast<double>(seen[c].size()) >= dense_fraction * n_global) {
-      dense.channels.push_back(static_cast<int>(c));
-    } else {
-      blocks.push_back(Block{{static_cast<int>(c)}, {seen[c].begin(), seen[c].end()}, {}});
-    }
-  }
-  if (!dense.channels.empty()) blocks.push_back(dense);
-  for (Block& block : blocks) {
-    block.column.assign(n_global, -1);
-    for (std::size_t k = 0; k < block.globals.size(); ++k) {
-      block.column[block.globals[k]] = static_cast<int>(k);
-    }
-  }
-}
 
-Data::Data(const Model& model, const double* counts, const double* measured)
-    : n(counts, counts + model.n_bins), aux(measured, measured + model.aux_param.size()), center(model.n_params, 0.0), constant(0.0) {
-  constexpr double log_sqrt_2pi = 0.91893853320467274178;
-  for (double count : n) {
-    if (!(count >= 0.0 && std::isfinite(count))) {
-      throw std::invalid_argument("data must be finite and not negative");
-    }
-    constant += poisson_minimum(count);
-  }
-  for (std::size_t k = 0; k < model.aux_param.size(); ++k) {
-    const int p = model.aux_param[k];
-    const double a = aux[k];
-    if (!std::isfinite(a)) throw std::invalid_argument("auxdata must be finite");
-    center[p] = a;
-    if (model.tau[p] > 0.0) {
-      if (a < 0.0) throw std::invalid_argument("auxdata of a Poisson constraint must not be negative");
-      constant += poisson_minimum(a);
-    } else {
-      constant += log_sqrt_2pi - 0.5 * std::log(model.inverse_variance[p]);
-    }
-  }
-}
+  Model& m;
+  const ModelSpec& spec;
+  const SampleShape shape;
+  std::vector<int> bin_begin;                // (C + 1,)
+  std::vector<std::vector<int>> factors_of;  // first parameters of each of the caller's samples
+  std::vector<int> sample_order;             // internal -> the caller's samples
+  std::vector<std::set<int>> bins_of;        // bins a bin-wise parameter scales
+  std::vector<char> is_global;
+  std::vector<int> active_norm, active_histo;  // modifiers that do something
+  std::vector<int> histo_entry;                // first template entry of each histosys
+};
+
+}  // namespace
+
+Model::Model(ModelSpec given) : spec(std::move(given)) { Builder(*this).build(); }
 
 }  // namespace nextstat

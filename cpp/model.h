@@ -57,6 +57,7 @@ struct Sample {
   int norm, n_norm;      // range in Model::by_sample_norm
   int histo, n_histo;    // range in Model::by_sample_histo
   int factor, n_factors;  // range in Model::factor_param
+  int touched, n_touched;  // range in Model::touched: globals its modifiers of yield or shape use
 };
 
 // Consecutive cells that one histosys parameter changes with consecutive template entries.
@@ -103,6 +104,11 @@ struct Model {
   std::vector<int> histo_param, histo_offset;  // (J,)
   std::vector<int> by_sample_histo;            // (J,) instances sorted by sample
   std::vector<int> histo_params;               // distinct parameters
+
+  // Globals of the normsys and histosys of each sample, sorted; and where in that list each entry
+  // of by_sample_norm and by_sample_histo stands.
+  std::vector<int> touched;
+  std::vector<int> norm_slot, histo_slot;
 
   std::vector<int> factor_param;  // normfactor and lumi parameters, sorted by sample
 

@@ -1,5 +1,6 @@
 #include "ranking.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -12,6 +13,7 @@ namespace {
 constexpr double refit_edm = 1e-12;   // in nll: a relative error of 1e-6 sigma in the parameter
 constexpr double least_progress = 0.7;  // share of the slope along a step that may remain after it
 constexpr int max_pairs = 12;
+constexpr double work_per_thread = 1e4;  // refits x parameters that make another thread worthwhile
 
 // Limited-memory BFGS around the factorised Hessian of the global fit.
 class ShiftedFit {
@@ -172,6 +174,8 @@ std::vector<Refit> refit_shifted(const Model& model, const Data& data, const Min
                                  const std::vector<double>& values, int n_threads) {
   const int n = static_cast<int>(parameters.size());
   std::vector<Refit> refits(n);
+  const double work = static_cast<double>(n) * model.n_params / work_per_thread;
+  n_threads = std::min(n_threads, 1 + static_cast<int>(work));
   if (n_threads > 1) note_threads_started();
 #pragma omp parallel num_threads(n_threads)
   {

@@ -93,7 +93,7 @@ def fit(
     core_data = model._data(data, auxdata)
     problem = make_problem(model, init, fixed, bounds)
     best = minimise(model, core_data, problem)
-    for values in _other_starts(model, problem, n_starts - 1):
+    for values in _other_starts(model, problem, n_starts - 1) if n_starts > 1 else ():
         other = minimise(model, core_data, problem.start(values))
         if (not other.status, -other.nll) > (not best.status, -best.nll):
             best = other

@@ -73,6 +73,8 @@ class ParameterTable:
         Constraints are "none", "gaussian" or "poisson".
     init : (P,) ndarray
     bounds : (P, 2) ndarray
+    lower, upper : (P,) ndarray
+        The columns of `bounds`.
     fixed : (P,) bool ndarray
     centre, width : (P,) ndarray
         Auxiliary measurement and standard deviation of the constraint on the scale of the
@@ -90,6 +92,8 @@ class ParameterTable:
         self.constraints = tuple(s.constraint for s in sets for _ in range(len(s)))
         self.init: Vector = _frozen([x for s in sets for x in s.inits])
         self.bounds: Vector = _frozen([b for s in sets for b in s.bounds]).reshape(-1, 2)
+        self.lower: Vector = _frozen(self.bounds[:, 0])
+        self.upper: Vector = _frozen(self.bounds[:, 1])
         self.fixed: npt.NDArray[np.bool_] = _frozen([f for s in sets for f in s.fixed], np.bool_)
         self.auxdata: Vector = _frozen([a for s in sets for a in s.auxdata])
         nothing = float("nan")

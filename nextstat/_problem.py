@@ -67,8 +67,10 @@ def make_problem(
         If a shape is wrong, bounds cross, or a value is not finite or outside its bounds.
     """
     table = model.parameters
+    if init is None and fixed is None and bounds is None:  # checked when the model was built
+        return Problem(table.init, table.lower, table.upper, table.fixed)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
-    low, high = np.array(model.bounds[:, 0]), np.array(model.bounds[:, 1])
+    low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
     if isinstance(bounds, Mapping):
         for name, (lower, upper) in bounds.items():

@@ -106,7 +106,7 @@ def test_dashed_lines() -> None:
     """At -1, 0 and 1 of the pulls."""
     pulls, _ = parts(ranking(make_rows(5)))
     dashed = [line for line in pulls.lines if line.get_linestyle() == "--"]
-    assert [list(line.get_xdata()) for line in dashed] == [[-1, -1], [0, 0], [1, 1]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in dashed] == [[-1, -1], [0, 0], [1, 1]]
     low, high = pulls.get_xlim()
     assert low < -1 < 1 < high
 

@@ -131,9 +131,7 @@ COPIES = pytest.mark.parametrize(
 
 
 @COPIES
-def test_model_copies(
-    model: nextstat.HistFactoryModel, duplicate: Callable[[Any], Any]
-) -> None:
+def test_model_copies(model: nextstat.HistFactoryModel, duplicate: Callable[[Any], Any]) -> None:
     """A copy has the same parameters, data and likelihood, to the last bit."""
     twin = duplicate(model)
     assert repr(twin) == repr(model)
