@@ -17,13 +17,11 @@ ArrowShape::ArrowShape(int globals, int coupled, std::vector<int> blocks)
 
 Arrow::Arrow(const ArrowShape& shape)
     : A(static_cast<std::size_t>(shape.n_global) * shape.n_global),
-      B(static_cast<std::size_t>(shape.n_global) * shape.n_coupled),
-      D(shape.block_offset.back()) {}
+      B(static_cast<std::size_t>(shape.n_global) * shape.n_coupled), D(shape.block_offset.back()) {}
 
 ArrowFactor::ArrowFactor(const ArrowShape& shape)
     : L(static_cast<std::size_t>(shape.n_global) * shape.n_global),
-      Z(static_cast<std::size_t>(shape.n_global) * shape.n_coupled),
-      LD(shape.block_offset.back()),
+      Z(static_cast<std::size_t>(shape.n_global) * shape.n_coupled), LD(shape.block_offset.back()),
       free(shape.size(), 1) {}
 
 }  // namespace nextstat

@@ -27,9 +27,9 @@ struct ArrowShape {
 struct Arrow {
   explicit Arrow(const ArrowShape& shape);
 
-  std::vector<double> A;  // (G, G) lower
-  std::vector<double> B;  // (G, n_coupled)
-  std::vector<double> D;  // blocks, lower, one after the other
+  Doubles A;  // (G, G) lower
+  Doubles B;  // (G, n_coupled)
+  Doubles D;  // blocks, lower, one after the other
 };
 
 // Cholesky factor of H restricted to the free parameters, by elimination of the locals:
@@ -37,11 +37,11 @@ struct Arrow {
 struct ArrowFactor {
   explicit ArrowFactor(const ArrowShape& shape);
 
-  std::vector<double> L;         // (G, G) lower
-  std::vector<double> Z;         // (G, n_coupled)
-  std::vector<double> LD;        // blocks, lower
-  std::vector<char> free;        // (size,) parameters the factor covers
-  int failed = -1;               // first parameter whose pivot is not positive, -1 if none
+  Doubles L;               // (G, G) lower
+  Doubles Z;               // (G, n_coupled)
+  Doubles LD;              // blocks, lower
+  std::vector<char> free;  // (size,) parameters the factor covers
+  int failed = -1;         // first parameter whose pivot is not positive, -1 if none
 };
 
 }  // namespace nextstat

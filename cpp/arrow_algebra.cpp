@@ -56,7 +56,7 @@ void backward_block(const double* l, int n, double* x) {
 
 int n_blocks(const ArrowShape& shape) { return static_cast<int>(shape.block.size()) - 1; }
 
-void copy(const std::vector<double>& from, std::vector<double>& to) {
+void copy(const Doubles& from, Doubles& to) {
   const double* __restrict source = from.data();
   double* __restrict target = to.data();
   for (std::size_t i = 0; i < from.size(); ++i) target[i] = source[i];
@@ -199,7 +199,8 @@ void inverse_diagonal(const ArrowShape& shape, const ArrowFactor& f, double* dia
   const ConstMatrixMap L(f.L.data(), G, G), Z(f.Z.data(), G, K);
   Matrix inverse = Matrix::Identity(G, G);
   L.triangularView<Eigen::Lower>().solveInPlace(inverse);
-  for (int g = 0; g < G; ++g) diagonal[g] = f.free[g] ? inverse.col(g).tail(G - g).squaredNorm() : 0.0;
+  for (int g = 0; g < G; ++g)
+    diagonal[g] = f.free[g] ? inverse.col(g).tail(G - g).squaredNorm() : 0.0;
   const Matrix Y = inverse.triangularView<Eigen::Lower>() * Z;  // (G, K)
   for (int k = 0; k < n_blocks(shape); ++k) {
     const int first = shape.block[k], size = shape.block[k + 1] - first;

@@ -7,7 +7,8 @@
 namespace nextstat {
 
 Data::Data(const Model& model, const double* counts, const double* measured)
-    : n(counts, counts + model.n_bins), aux(measured, measured + model.aux_param.size()), center(model.n_params, 0.0), constant(0.0) {
+    : n(counts, counts + model.n_bins), aux(measured, measured + model.aux_param.size()),
+      center(model.n_params, 0.0), constant(0.0) {
   constexpr double log_sqrt_2pi = 0.91893853320467274178;
   for (double count : n) {
     if (!(count >= 0.0 && std::isfinite(count))) {
@@ -21,7 +22,8 @@ Data::Data(const Model& model, const double* counts, const double* measured)
     if (!std::isfinite(a)) throw std::invalid_argument("auxdata must be finite");
     center[p] = a;
     if (model.tau[p] > 0.0) {
-      if (a < 0.0) throw std::invalid_argument("auxdata of a Poisson constraint must not be negative");
+      if (a < 0.0)
+        throw std::invalid_argument("auxdata of a Poisson constraint must not be negative");
       constant += poisson_minimum(a);
     } else {
       constant += log_sqrt_2pi - 0.5 * std::log(model.inverse_variance[p]);

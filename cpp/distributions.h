@@ -58,7 +58,9 @@ static inline double gaussian_difference(double t1, double t0, double a, double 
 }
 
 // Poisson constraint: an auxiliary measurement a of the mean tau t.
-static inline double poisson_constraint(double t, double a, double tau) { return poisson(tau * t, a); }
+static inline double poisson_constraint(double t, double a, double tau) {
+  return poisson(tau * t, a);
+}
 
 static inline Term poisson_constraint_derivatives(double t, double a, double tau) {
   return {poisson_constraint(t, a, tau), tau - a / t, a / (t * t)};

@@ -49,7 +49,8 @@ class BlockHessian {
     for (int g = channel.group; g < channel.group + channel.n_groups; ++g) {
       const Group& group = m.groups[g];
       fill_zero(e.J_group.data(), size);
-      for (int s = group.sample; s < group.sample + group.n_samples; ++s) add_sample(channel, group, s);
+      for (int s = group.sample; s < group.sample + group.n_samples; ++s)
+        add_sample(channel, group, s);
       add_binwise(channel, group);
     }
     add_fisher(channel);
@@ -89,7 +90,8 @@ class BlockHessian {
       u[m.histo_slot[sample.histo + k]] += mixed;
       diagonal(p) += q2 * bend;
       for (int j = 0; j < sample.n_factors; ++j) {
-        global(m.factor_param[sample.factor + j], p) += R * other_linear(m, sample, theta, j) * unscaled;
+        global(m.factor_param[sample.factor + j], p) +=
+            R * other_linear(m, sample, theta, j) * unscaled;
       }
     }
     for (int k = 0; k < sample.n_norm; ++k) {
@@ -204,8 +206,7 @@ class BlockHessian {
       for (int f = group.factor; f < group.factor + group.n_factors; ++f) {
         const int p = m.binwise[m.binwise_offset[f] + b];
         if (!m.is_local(p)) continue;
-        const double step =
-            other_factors(m, group, theta, b, f) * e.group_yield[group.row + b];
+        const double step = other_factors(m, group, theta, b, f) * e.group_yield[group.row + b];
         int k = 0;
         while (k < n_local && local[k] != p) ++k;
         if (k == n_local) {

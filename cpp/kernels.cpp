@@ -55,8 +55,8 @@ void choose_kernels(const char* level) {
 
 Evaluation::Evaluation(const Model& m)
     : R(m.n_samples), L(m.n_samples), F(m.n_samples), N(m.n_cells), group_factor(m.n_rows),
-      group_yield(m.n_rows), nu(m.n_bins), weight(m.n_bins), curvature(m.n_bins),
-      even(m.n_params), even1(m.n_params), even2(m.n_params), factor(m.norm_sample.size()),
+      group_yield(m.n_rows), nu(m.n_bins), weight(m.n_bins), curvature(m.n_bins), even(m.n_params),
+      even1(m.n_params), even2(m.n_params), factor(m.norm_sample.size()),
       dlog(m.norm_sample.size()), d2(m.norm_sample.size()), sample_slope(m.n_samples),
       cell_slope(m.n_cells) {}
 

@@ -18,21 +18,21 @@ struct Evaluation {
   // What `hessian` needs beyond the rest; call once before it.
   void reserve_second_derivatives(const Model& model);
 
-  std::vector<double> R, L, F;      // (n_samples,) products of normsys, of linear factors, of both
-  std::vector<double> N;            // (n_cells,) additive part
-  std::vector<double> group_factor, group_yield;  // (n_rows,) G and sum_s F_s N_s
-  std::vector<double> nu;           // (n_bins,) expected events
-  std::vector<double> weight, curvature;          // (n_bins,) d nll/d nu, d2 nll/d nu2
-  std::vector<double> even, even1, even2;         // (P,) q, q', q'' of the histosys parameters
-  std::vector<double> factor, dlog, d2;  // (I,) normsys f, f'/f and f''/f
-  std::vector<double> sample_slope;      // (n_samples,) d nll / d F_s
-  std::vector<double> cell_slope;        // (n_cells,) d nll / d N
-  std::vector<double> J, J_group;        // (bins, globals) of one channel
-  std::vector<double> d, u;              // (n_touched,) rank-two update of one sample
-  std::vector<int> local;                // locals of one bin
-  std::vector<double> local_slope;       // and d nu_b / d local
-  std::vector<double> X, Y;              // (globals, rows) of one block
-  std::vector<double> product;           // (globals, globals) of one sparse block
+  Doubles R, L, F;  // (n_samples,) products of normsys, of linear factors, of both
+  Doubles N;        // (n_cells,) additive part
+  Doubles group_factor, group_yield;  // (n_rows,) G and sum_s F_s N_s
+  Doubles nu;                         // (n_bins,) expected events
+  Doubles weight, curvature;          // (n_bins,) d nll/d nu, d2 nll/d nu2
+  Doubles even, even1, even2;         // (P,) q, q', q'' of the histosys parameters
+  Doubles factor, dlog, d2;           // (I,) normsys f, f'/f and f''/f
+  Doubles sample_slope;               // (n_samples,) d nll / d F_s
+  Doubles cell_slope;                 // (n_cells,) d nll / d N
+  Doubles J, J_group;                 // (bins, globals) of one channel
+  Doubles d, u;                       // (n_touched,) rank-two update of one sample
+  std::vector<int> local;             // locals of one bin
+  Doubles local_slope;                // and d nu_b / d local
+  Doubles X, Y;                       // (globals, rows) of one block
+  Doubles product;                    // (globals, globals) of one sparse block
 };
 
 struct Kernels {
@@ -62,7 +62,8 @@ struct Kernels {
   // x <- H^-1 x over the free parameters; the others become 0.
   void (*solve)(const ArrowShape&, const ArrowFactor&, double* x);
 
-  // Sums of the sizes of the entries of each row (size,): H + diag of them has no negative eigenvalue.
+  // Sums of the sizes of the entries of each row (size,): H + diag of them has no negative
+  // eigenvalue.
   void (*row_sums)(const ArrowShape&, const Arrow&, double* sums);
 
   // y = H x

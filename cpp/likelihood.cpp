@@ -37,7 +37,8 @@ double constraint_terms(const Model& m, const Data& data, const double* theta) {
   return sum;
 }
 
-double constraint_gradient(const Model& m, const Data& data, const double* theta, double* gradient) {
+double constraint_gradient(const Model& m, const Data& data, const double* theta,
+                           double* gradient) {
   double sum = 0.0;
   for (int p = 0; p < m.n_params; ++p) {
     const Term term = gaussian_derivatives(theta[p], data.center[p], m.inverse_variance[p]);

@@ -8,8 +8,8 @@ namespace nextstat {
 
 namespace {
 
-constexpr double polish = 1e-2;       // steps go on until the EDM is this far below the tolerance
-constexpr double armijo = 1e-4;       // share of the predicted decrease a step must reach
+constexpr double polish = 1e-2;  // steps go on until the EDM is this far below the tolerance
+constexpr double armijo = 1e-4;  // share of the predicted decrease a step must reach
 constexpr double first_damping = 1e-9;
 constexpr double restart_damping = 1e-4;  // where the line search failed
 constexpr double last_damping = 1e6;
@@ -18,13 +18,13 @@ constexpr double metric_floor = 1e-8;   // for parameters without any second der
 constexpr int max_active_set_changes = 40;
 constexpr int max_halvings = 40;
 
-bool all_finite(const std::vector<double>& x) {
+bool all_finite(const Doubles& x) {
   double sum = 0.0;
   for (double value : x) sum += value * 0.0;
   return sum == 0.0;
 }
 
-double dot(const std::vector<double>& x, const std::vector<double>& y) {
+double dot(const Doubles& x, const Doubles& y) {
   double sum = 0.0;
   for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
   return sum;
@@ -33,8 +33,9 @@ double dot(const std::vector<double>& x, const std::vector<double>& y) {
 Minimum empty_minimum(const Model& model) {
   const std::size_t P = model.n_params;
   const ArrowShape shape(model);
-  return Minimum{FitStatus::infinite, std::vector<double>(P), std::vector<double>(P),
-                 std::vector<char>(P), 0.0, 0.0, 0, 0, shape, ArrowFactor(shape), -1};
+  return Minimum{
+      FitStatus::infinite, Doubles(P), Doubles(P), std::vector<char>(P), 0.0, 0.0, 0, 0, shape,
+      ArrowFactor(shape),  -1};
 }
 
 }  // namespace
@@ -51,8 +52,8 @@ Minimizer::Minimizer(const Model& model, const Data& data)
     : point(empty_minimum(model)), model_(model), data_(data), kernels_(kernels()),
       hessian_(point.shape), evaluation_(model), lower_(model.n_params), upper_(model.n_params),
       range_lower_(model.n_params), range_upper_(model.n_params), fixed_(model.n_params),
-      pinned_(model.n_params), moved_(model.n_params), step_(model.n_params), product_(model.n_params),
-      trial_(model.n_params), nu_(model.n_bins), metric_(model.n_params),
+      pinned_(model.n_params), moved_(model.n_params), step_(model.n_params),
+      product_(model.n_params), trial_(model.n_params), nu_(model.n_bins), metric_(model.n_params),
       shift_(model.n_params) {
   evaluation_.reserve_second_derivatives(model);
 }
@@ -64,7 +65,7 @@ void Minimizer::load(const FitProblem& problem) {
     upper_[i] = problem.upper[p];
     fixed_[i] = problem.fixed[p] || lower_[i] == upper_[i];
     point.theta[i] = problem.fixed[p] ? problem.init[p]
-                                : std::min(std::max(problem.init[p], lower_[i]), upper_[i]);
+                                      : std::min(std::max(problem.init[p], lower_[i]), upper_[i]);
   }
   point.n_iterations = point.n_evaluations = 0;
   point.undetermined = -1;
@@ -133,8 +134,8 @@ bool Minimizer::move_to_kinks(double tolerance) {
 
 bool Minimizer::differentiate() {
   ++point.n_evaluations;
-  point.nll = kernels_.hessian(model_, data_, point.theta.data(), evaluation_, point.gradient.data(), point.shape,
-                         hessian_);
+  point.nll = kernels_.hessian(model_, data_, point.theta.data(), evaluation_,
+                               point.gradient.data(), point.shape, hessian_);
   nu_ = evaluation_.nu;
   metric_known_ = false;
   return std::isfinite(point.nll) && all_finite(point.gradient) && all_finite(hessian_.A) &&
@@ -297,7 +298,8 @@ bool Minimizer::search_line(double initial_slope) {
   double t = 1.0;
   for (int k = 0; k < max_halvings; ++k) {
     for (int i = 0; i < model_.n_params; ++i) {
-      trial_[i] = std::min(std::max(point.theta[i] + t * step_[i], range_lower_[i]), range_upper_[i]);
+      trial_[i] =
+          std::min(std::max(point.theta[i] + t * step_[i], range_lower_[i]), range_upper_[i]);
       if (fixed_[i] || step_[i] == 0.0) trial_[i] = point.theta[i];
     }
     ++point.n_evaluations;
@@ -334,7 +336,7 @@ bool Minimizer::escape_saddle() {
   if (!(bend < -1e-9 * size)) return false;  // flat, not a saddle
   const double length = 1.0 / std::sqrt(-bend);
   for (const double sign : {slope() > 0.0 ? -1.0 : 1.0, slope() > 0.0 ? 1.0 : -1.0}) {
-    std::vector<double> direction = step_;
+    Doubles direction = step_;
     for (double& x : step_) x *= sign * length;
     if (search_line(-0.5)) return true;
     step_ = direction;

@@ -3,8 +3,8 @@
 // Each iteration solves the quadratic model within the bounds by an active-set method,
 //   min_d g^T d + d^T H d / 2   subject to   lower <= theta + d <= upper,
 // and searches along d. Where H is not positive definite, its diagonal is raised just enough; at a
-// saddle point the step follows a direction of negative curvature. Interpolation codes whose slope jumps at zero pin a
-// parameter there when both one-sided slopes say so.
+// saddle point the step follows a direction of negative curvature. Interpolation codes whose slope
+// jumps at zero pin a parameter there when both one-sided slopes say so.
 #pragma once
 
 #include <vector>
@@ -35,8 +35,8 @@ struct FitProblem {
 // Where a fit ended, in internal parameter order.
 struct Minimum {
   FitStatus status;
-  std::vector<double> theta, gradient;  // (P,)
-  std::vector<char> held;               // (P,) fixed, at a bound, or pinned at a kink
+  Doubles theta, gradient;  // (P,)
+  std::vector<char> held;   // (P,) fixed, at a bound, or pinned at a kink
   double nll, edm;
   int n_iterations, n_evaluations;
   ArrowShape shape;
@@ -83,13 +83,13 @@ class Minimizer {
   const Kernels& kernels_;
   Arrow hessian_;
   Evaluation evaluation_;
-  std::vector<double> lower_, upper_;            // the bounds asked for
-  std::vector<double> range_lower_, range_upper_;  // the same, cut at the kinks
+  Doubles lower_, upper_;              // the bounds asked for
+  Doubles range_lower_, range_upper_;  // the same, cut at the kinks
   std::vector<char> fixed_, pinned_, moved_;
-  std::vector<double> step_, product_, trial_, nu_;
+  Doubles step_, product_, trial_, nu_;
   double damping_ = 0.0;
-  bool metric_known_ = false;           // for the Hessian at hand
-  std::vector<double> metric_, shift_;  // shift_ = damping_ * metric_ is added to the diagonal
+  bool metric_known_ = false;  // for the Hessian at hand
+  Doubles metric_, shift_;     // shift_ = damping_ * metric_ is added to the diagonal
 };
 
 }  // namespace nextstat

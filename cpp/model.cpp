@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
 #include <numeric>
 #include <set>
 
@@ -30,8 +29,7 @@ std::vector<int> sorted_order(int n, Key key) {
 }
 
 // S and A of one histosys instance; true if it changes anything.
-bool template_rows(const ModelSpec& spec, int cell, int entry, int n_bins, std::vector<double>& S,
-                   std::vector<double>& A) {
+bool template_rows(const ModelSpec& spec, int cell, int entry, int n_bins, Doubles& S, Doubles& A) {
   const double scale = even_scale(spec.histo_code);
   bool acts = false;
   for (int b = 0; b < n_bins; ++b) {
@@ -81,9 +79,8 @@ class Builder {
       factors_of[spec.binwise_sample[i]].push_back(spec.binwise_first[i]);
     }
     for (auto& firsts : factors_of) std::sort(firsts.begin(), firsts.end());
-    sample_order = sorted_order(m.n_samples, [&](int s) {
-      return std::make_pair(shape.channel[s], factors_of[s]);
-    });
+    sample_order = sorted_order(
+        m.n_samples, [&](int s) { return std::make_pair(shape.channel[s], factors_of[s]); });
     m.sample_index.resize(m.n_samples);
     for (int s = 0; s < m.n_samples; ++s) m.sample_index[sample_order[s]] = s;
   }
@@ -106,7 +103,7 @@ class Builder {
       active_norm.push_back(static_cast<int>(i));
       is_global[spec.norm_param[i]] = 1;
     }
-    std::vector<double> S, A;
+    Doubles S, A;
     int entry = 0;
     for (std::size_t i = 0; i < spec.histo_param.size(); ++i) {
       const int s = spec.histo_sample[i];
@@ -148,8 +145,12 @@ class Builder {
     m.n_rows = 0;
     int s = 0;
     for (std::size_t c = 0; c < spec.channel_bins.size(); ++c) {
-      Channel channel{bin_begin[c], spec.channel_bins[c], s, spec.channel_samples[c],
-                      static_cast<int>(m.groups.size()), 0};
+      Channel channel{bin_begin[c],
+                      spec.channel_bins[c],
+                      s,
+                      spec.channel_samples[c],
+                      static_cast<int>(m.groups.size()),
+                      0};
       const int end = s + spec.channel_samples[c];
       while (s < end) {
         s = add_group(channel, s, end);
@@ -180,9 +181,8 @@ class Builder {
   }
 
   void add_factors() {
-    const auto order = sorted_order(static_cast<int>(spec.factor_param.size()), [&](int i) {
-      return m.sample_index[spec.factor_sample[i]];
-    });
+    const auto order = sorted_order(static_cast<int>(spec.factor_param.size()),
+                                    [&](int i) { return m.sample_index[spec.factor_sample[i]]; });
     for (int i : order) {
       Sample& sample = m.samples[m.sample_index[spec.factor_sample[i]]];
       if (sample.n_factors++ == 0) sample.factor = static_cast<int>(m.factor_param.size());
@@ -236,8 +236,8 @@ class Builder {
       sample_of.push_back(m.sample_index[from]);
       extend_runs(p, m.samples[sample_of.back()].cell, shape.n_bins[from], offset);
     }
-    m.by_sample_histo = sorted_order(static_cast<int>(sample_of.size()),
-                                     [&](int i) { return sample_of[i]; });
+    m.by_sample_histo =
+        sorted_order(static_cast<int>(sample_of.size()), [&](int i) { return sample_of[i]; });
     for (std::size_t k = 0; k < m.by_sample_histo.size(); ++k) {
       Sample& sample = m.samples[sample_of[m.by_sample_histo[k]]];
       if (sample.n_histo++ == 0) sample.histo = static_cast<int>(k);

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "buffer.h"
 #include "interpolation.h"
 
 namespace nextstat {
@@ -25,17 +26,17 @@ enum class Constraint : int { none = 0, gaussian = 1, poisson = 2 };
 // What the builder hands over, in the caller's parameter and sample order. Modifiers that scale
 // bins use one parameter per bin, numbered consecutively from `first`.
 struct ModelSpec {
-  std::vector<int> channel_bins;     // (C,)
-  std::vector<int> channel_samples;  // (C,)
-  std::vector<double> nominal;       // (cells,) by channel, sample, bin
+  std::vector<int> channel_bins;               // (C,)
+  std::vector<int> channel_samples;            // (C,)
+  Doubles nominal;                             // (cells,) by channel, sample, bin
   std::vector<int> norm_param, norm_sample;    // (I,)
-  std::vector<double> norm_lo, norm_hi;        // (I,)
+  Doubles norm_lo, norm_hi;                    // (I,)
   std::vector<int> histo_param, histo_sample;  // (J,)
-  std::vector<double> histo_lo, histo_hi;      // bins of the J samples, concatenated
+  Doubles histo_lo, histo_hi;                  // bins of the J samples, concatenated
   std::vector<int> factor_param, factor_sample;
   std::vector<int> binwise_first, binwise_sample;
-  std::vector<int> constraint;          // (P,) Constraint
-  std::vector<double> constraint_scale;  // (P,) Gaussian width or Poisson tau
+  std::vector<int> constraint;  // (P,) Constraint
+  Doubles constraint_scale;     // (P,) Gaussian width or Poisson tau
   NormCode norm_code = NormCode::code4;
   HistoCode histo_code = HistoCode::code4p;
 };
@@ -47,16 +48,16 @@ struct Channel {
 };
 
 struct Group {
-  int sample, n_samples;      // range of samples
-  int row;                    // first of its n_bins entries among the group rows
-  int factor, n_factors;      // range of rows in Model::binwise
+  int sample, n_samples;  // range of samples
+  int row;                // first of its n_bins entries among the group rows
+  int factor, n_factors;  // range of rows in Model::binwise
 };
 
 struct Sample {
-  int cell;    // first cell
-  int norm, n_norm;      // range in Model::by_sample_norm
-  int histo, n_histo;    // range in Model::by_sample_histo
-  int factor, n_factors;  // range in Model::factor_param
+  int cell;                // first cell
+  int norm, n_norm;        // range in Model::by_sample_norm
+  int histo, n_histo;      // range in Model::by_sample_histo
+  int factor, n_factors;   // range in Model::factor_param
   int touched, n_touched;  // range in Model::touched: globals its modifiers of yield or shape use
 };
 
@@ -76,30 +77,30 @@ struct Block {
 struct Model {
   explicit Model(ModelSpec spec);
 
-  ModelSpec spec;  // as given: what is pickled
+  ModelSpec spec;                              // as given: what is pickled
   int n_params, n_global, n_coupled, n_local;  // n_coupled of the n_local scale a bin
   int n_bins, n_samples, n_cells, n_rows;
 
   std::vector<Channel> channels;
   std::vector<Group> groups;
-  std::vector<Sample> samples;     // internal order: grouped
-  std::vector<int> sample_index;   // (n_samples,) caller's sample -> internal
-  std::vector<double> nominal;     // (n_cells,) internal order
+  std::vector<Sample> samples;    // internal order: grouped
+  std::vector<int> sample_index;  // (n_samples,) caller's sample -> internal
+  Doubles nominal;                // (n_cells,) internal order
 
   std::vector<int> internal;  // (P,) caller's parameter -> internal
   std::vector<int> external;  // (P,) internal -> caller's
 
   // normsys instances, sorted by parameter
-  std::vector<int> norm_param;        // (p,) parameters with any
-  std::vector<int> norm_begin;        // (p + 1,)
-  std::vector<int> norm_sample;       // (I,)
-  std::vector<double> norm_coefficient[6];  // (I,) each: code4 polynomial
-  std::vector<double> log_hi, log_lo;       // (I,)
-  std::vector<int> by_sample_norm;          // (I,) instances sorted by sample
-  std::vector<int> instance_param;          // (I,)
+  std::vector<int> norm_param;      // (p,) parameters with any
+  std::vector<int> norm_begin;      // (p + 1,)
+  std::vector<int> norm_sample;     // (I,)
+  Doubles norm_coefficient[6];      // (I,) each: code4 polynomial
+  Doubles log_hi, log_lo;           // (I,)
+  std::vector<int> by_sample_norm;  // (I,) instances sorted by sample
+  std::vector<int> instance_param;  // (I,)
 
   // histosys instances, sorted by parameter and cell
-  std::vector<double> S, A;       // template entries
+  Doubles S, A;  // template entries
   std::vector<Run> runs;
   std::vector<int> histo_param, histo_offset;  // (J,)
   std::vector<int> by_sample_histo;            // (J,) instances sorted by sample
@@ -115,10 +116,10 @@ struct Model {
   std::vector<int> binwise;  // (rows of factors x bins) parameter of each bin, see Group::factor
   std::vector<int> binwise_offset;  // (group factors,) start of each factor's bins in binwise
 
-  std::vector<double> inverse_variance;  // (P,) Gaussian constraints, else 0
-  std::vector<int> poisson_param;        // parameters with a Poisson constraint
-  std::vector<double> tau;               // (P,) Poisson constraints, else 0
-  std::vector<int> aux_param;            // (n_aux,) parameter of each auxiliary measurement
+  Doubles inverse_variance;        // (P,) Gaussian constraints, else 0
+  std::vector<int> poisson_param;  // parameters with a Poisson constraint
+  Doubles tau;                     // (P,) Poisson constraints, else 0
+  std::vector<int> aux_param;      // (n_aux,) parameter of each auxiliary measurement
 
   std::vector<int> local_block;  // (blocks + 1,) first local of each diagonal block
   std::vector<int> kinked;       // parameters whose derivative jumps at 0
@@ -132,9 +133,9 @@ struct Data {
   // n (n_bins,), aux (n_aux,) in the caller's parameter order
   Data(const Model& model, const double* n, const double* aux);
 
-  std::vector<double> n;       // (n_bins,)
-  std::vector<double> aux;     // (n_aux,) as given
-  std::vector<double> center;  // (P,) auxiliary measurement, 0 where unconstrained
+  Doubles n;       // (n_bins,)
+  Doubles aux;     // (n_aux,) as given
+  Doubles center;  // (P,) auxiliary measurement, 0 where unconstrained
   double constant;
 };
 

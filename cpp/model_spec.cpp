@@ -38,7 +38,8 @@ void validate(const ModelSpec& spec) {
   const SampleShape shape = sample_shapes(spec);
   const int n_params = static_cast<int>(spec.constraint.size());
   const int n_samples = static_cast<int>(shape.channel.size());
-  require(spec.channel_bins.size() == spec.channel_samples.size(), "channel arrays differ in length");
+  require(spec.channel_bins.size() == spec.channel_samples.size(),
+          "channel arrays differ in length");
   int cells = 0;
   for (int bins : shape.n_bins) cells += bins;
   require(static_cast<int>(spec.nominal.size()) == cells, "nominal has the wrong length");

@@ -10,7 +10,7 @@ namespace nextstat {
 
 namespace {
 
-constexpr double refit_edm = 1e-12;   // in nll: a relative error of 1e-6 sigma in the parameter
+constexpr double refit_edm = 1e-12;     // in nll: a relative error of 1e-6 sigma in the parameter
 constexpr double least_progress = 0.7;  // share of the slope along a step that may remain after it
 constexpr int max_pairs = 12;
 constexpr double work_per_thread = 1e4;  // refits x parameters that make another thread worthwhile
@@ -18,8 +18,7 @@ constexpr double work_per_thread = 1e4;  // refits x parameters that make anothe
 // Limited-memory BFGS around the factorised Hessian of the global fit.
 class ShiftedFit {
  public:
-  ShiftedFit(const Model& model, const Data& data, const Minimum& global,
-             const FitProblem& problem)
+  ShiftedFit(const Model& model, const Data& data, const Minimum& global, const FitProblem& problem)
       : model_(model), data_(data), global_(global), problem_(problem), kernels_(kernels()),
         evaluation_(model), response_(model.n_params), theta_(model.n_params),
         gradient_(model.n_params), next_(model.n_params), direction_(model.n_params) {}
@@ -74,7 +73,7 @@ class ShiftedFit {
     return false;
   }
 
-  bool differentiate(int k, std::vector<double>& gradient) {
+  bool differentiate(int k, Doubles& gradient) {
     const double nll =
         kernels_.gradient(model_, data_, theta_.data(), evaluation_, gradient.data());
     held_gradient_ = gradient;
@@ -133,7 +132,7 @@ class ShiftedFit {
   // The bounded Newton method, from the linear response if there is one.
   Refit newton(int poi, int parameter, double value, bool linear_start) {
     const int k = model_.internal[parameter];
-    std::vector<double> init(model_.n_params);
+    Doubles init(model_.n_params);
     std::vector<char> fixed(problem_.fixed, problem_.fixed + model_.n_params);
     if (linear_start) linear_start = start(k, value);
     for (int i = 0; i < model_.n_params; ++i) {
@@ -147,7 +146,7 @@ class ShiftedFit {
     return {minimizer_->point.theta[model_.internal[poi]], minimizer_->point.status};
   }
 
-  static double dot(const std::vector<double>& x, const std::vector<double>& y) {
+  static double dot(const Doubles& x, const Doubles& y) {
     double sum = 0.0;
     for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
     return sum;
@@ -159,9 +158,9 @@ class ShiftedFit {
   const FitProblem& problem_;
   const Kernels& kernels_;
   Evaluation evaluation_;
-  std::vector<double> response_, theta_, gradient_, next_, direction_, held_gradient_;
-  std::vector<std::vector<double>> steps_, changes_;
-  std::vector<double> curvature_;
+  Doubles response_, theta_, gradient_, next_, direction_, held_gradient_;
+  std::vector<Doubles> steps_, changes_;
+  Doubles curvature_;
   int n_pairs_ = 0;
   std::unique_ptr<Minimizer> minimizer_;
 };
@@ -170,8 +169,8 @@ class ShiftedFit {
 
 std::vector<Refit> refit_shifted(const Model& model, const Data& data, const Minimum& global,
                                  const FitProblem& problem, int poi,
-                                 const std::vector<int>& parameters,
-                                 const std::vector<double>& values, int n_threads) {
+                                 const std::vector<int>& parameters, const Doubles& values,
+                                 int n_threads) {
   const int n = static_cast<int>(parameters.size());
   std::vector<Refit> refits(n);
   const double work = static_cast<double>(n) * model.n_params / work_per_thread;

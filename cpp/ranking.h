@@ -18,7 +18,7 @@ struct Refit {
 // converge, the bounded Newton method takes over. Results do not depend on the thread count.
 std::vector<Refit> refit_shifted(const Model& model, const Data& data, const Minimum& global,
                                  const FitProblem& problem, int poi,
-                                 const std::vector<int>& parameters,
-                                 const std::vector<double>& values, int n_threads);
+                                 const std::vector<int>& parameters, const Doubles& values,
+                                 int n_threads);
 
 }  // namespace nextstat

@@ -30,8 +30,9 @@ void normsys(const Model& m, double a, int begin, int end, Evaluation& e) {
       f[i] = value;
       if (order >= first_derivative) {
         const double slope =
-            c1[i] + a * (2.0 * c2[i] +
-                         a * (3.0 * c3[i] + a * (4.0 * c4[i] + a * (5.0 * c5[i] + a * 6.0 * c6[i]))));
+            c1[i] +
+            a * (2.0 * c2[i] +
+                 a * (3.0 * c3[i] + a * (4.0 * c4[i] + a * (5.0 * c5[i] + a * 6.0 * c6[i]))));
         dlog[i] = slope / value;
       }
       if (order >= second_derivative) {
@@ -105,7 +106,8 @@ void evaluate(const Model& m, const double* theta, Evaluation& e) {
       for (int s = group.sample; s < group.sample + group.n_samples; ++s) {
         const Sample& sample = m.samples[s];
         double linear = 1.0;
-        for (int k = 0; k < sample.n_factors; ++k) linear *= theta[m.factor_param[sample.factor + k]];
+        for (int k = 0; k < sample.n_factors; ++k)
+          linear *= theta[m.factor_param[sample.factor + k]];
         e.L[s] = linear;
         const double F = linear * R[s];
         e.F[s] = F;

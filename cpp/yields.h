@@ -1,7 +1,7 @@
 // Expected yields and the derivatives of their parts: the first half of every likelihood function.
 //
-// Linear factors (normfactor, lumi, bin-wise) may be exactly zero, so their derivatives are products
-// of the *other* factors, never quotients.
+// Linear factors (normfactor, lumi, bin-wise) may be exactly zero, so their derivatives are
+// products of the *other* factors, never quotients.
 #pragma once
 
 #include "kernels.h"
@@ -16,8 +16,8 @@ template <Order order>
 void evaluate(const Model& m, const double* theta, Evaluation& e);
 
 // Product of the bin-wise factors of a group in bin b, leaving out rows `skip` and `skip2`.
-inline double other_factors(const Model& m, const Group& group, const double* theta, int b, int skip,
-                     int skip2 = -1) {
+inline double other_factors(const Model& m, const Group& group, const double* theta, int b,
+                            int skip, int skip2 = -1) {
   double product = 1.0;
   for (int f = group.factor; f < group.factor + group.n_factors; ++f) {
     if (f != skip && f != skip2) product *= theta[m.binwise[m.binwise_offset[f] + b]];
@@ -27,7 +27,7 @@ inline double other_factors(const Model& m, const Group& group, const double* th
 
 // Product of the linear factors of a sample, leaving out positions `skip` and `skip2`.
 inline double other_linear(const Model& m, const Sample& sample, const double* theta, int skip,
-                    int skip2 = -1) {
+                           int skip2 = -1) {
   double product = 1.0;
   for (int k = 0; k < sample.n_factors; ++k) {
     if (k != skip && k != skip2) product *= theta[m.factor_param[sample.factor + k]];

@@ -58,6 +58,7 @@ _MODULES = {"datasets", "exceptions", "histogram", "interpret", "plot", "workspa
 
 __all__ = sorted([*_HOME, *_MODULES])
 
+
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(importlib.import_module(f"nextstat.{_HOME[name]}"), name)

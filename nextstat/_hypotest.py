@@ -40,8 +40,8 @@ class HypoTestResult:
     significance : float
         The same in standard deviations of one side of a normal distribution; sqrt(q0) for q0.
     clsb, clb, cls : float
-        CLs+b, CLb and their ratio. For q0, `clsb` is p0, and `clb` refers to the signal
-        hypothesis.
+        CLs+b, CLb and their ratio. For q0, `clsb` is p0, `clb` refers to the signal hypothesis,
+        and `cls` is NaN.
     expected : (5,) ndarray
         Median and 1, 2 sigma bands (-2, ..., +2 sigma) under the alternative of `cls`; of
         `pvalue` for q0.
@@ -88,7 +88,7 @@ def hypotest(
         0 is the discovery test, anything else a test for exclusion.
     test_stat : {"q0", "q", "qtilde"}, optional
         Defaults to "q0" for `mu` = 0 and "qtilde" otherwise. "q" lets the parameter of interest
-        become negative in the fits.
+        become negative in the fits; "qtilde" never does.
     calculator : {"asymptotics"}
     data, auxdata : array_like, optional
         In place of the observed events and auxiliary measurements; see `fit`.
@@ -122,6 +122,8 @@ def hypotest(
     problem = make_problem(model, init, fixed, bounds)
     if statistic == "q":
         problem = problem.widen(index, -abs(problem.upper[index]), mu)
+    if statistic == "qtilde":
+        problem = problem.at_least(index, 0.0)
     observed = Profile(model, model._data(data, auxdata), problem, index)
     alternative = 1.0 if statistic == "q0" else 0.0
     asimov = asimov_profile(model, observed, alternative)
@@ -206,7 +208,7 @@ def asymptotic_test(
         significance=root if statistic == "q0" else float(-ndtri(clsb)),
         clsb=clsb,
         clb=float(ndtr(alternative)),
-        cls=_ratio(tested, alternative),
+        cls=math.nan if statistic == "q0" else _ratio(tested, alternative),
         expected=expected,
         muhat=float(observed.best[observed.poi]),
     )

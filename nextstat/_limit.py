@@ -87,7 +87,7 @@ def upper_limit(
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
     index = poi_index(model, poi)
     events = model._data(data, auxdata)
-    problem = make_problem(model)
+    problem = make_problem(model).at_least(index, 0.0)
     message = ""
     while True:
         observed = Profile(model, events, problem, index)
@@ -149,8 +149,8 @@ def _first_guess(root: _Cached, target: float, observed: Profile) -> float:
         else:
             return scale * target / height
     raise FitError(
-        f"no upper limit: the data do not exclude any value of {observed.name!r} up to {scale:.3g}; "
-        "does any sample depend on it?"
+        f"no upper limit: the data do not exclude any value of {observed.name!r} up to "
+        f"{scale:.3g}; does any sample depend on it?"
     )
 
 
@@ -173,7 +173,10 @@ def _crossing(function: _Cached, target: float, first: float, name: str) -> floa
     if low == high:
         return low
     root: float = brentq(
-        lambda x: min(function(x) - target, 1e6), low, high, xtol=_RELATIVE_PRECISION * high,
+        lambda x: min(function(x) - target, 1e6),
+        low,
+        high,
+        xtol=_RELATIVE_PRECISION * high,
         rtol=_RELATIVE_PRECISION,
     )
     return root

@@ -42,6 +42,13 @@ class Problem:
         high[parameter] = max(high[parameter], upper)
         return Problem(self.init, low, high, self.fixed)
 
+    def at_least(self, parameter: int, lower: float) -> Problem:
+        """The same problem with the lower bound of one parameter raised where needed."""
+        low, init = self.lower.copy(), self.init.copy()
+        low[parameter] = max(low[parameter], lower)
+        init[parameter] = max(init[parameter], lower)
+        return Problem(init, low, self.upper, self.fixed)
+
 
 def make_problem(
     model: HistFactoryModel,
@@ -129,8 +136,7 @@ def _check(
         raise ValueError(f"the starting value of {names[i]!r} is {init[i]}, expected a number")
     for i in np.flatnonzero(~(lower <= upper)):
         raise ValueError(
-            f"the bounds of {names[i]!r} are [{lower[i]:g}, {upper[i]:g}], "
-            "expected lower <= upper"
+            f"the bounds of {names[i]!r} are [{lower[i]:g}, {upper[i]:g}], expected lower <= upper"
         )
     for i in np.flatnonzero(~fixed & ((init < lower) | (init > upper))):
         raise ValueError(

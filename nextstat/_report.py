@@ -140,7 +140,7 @@ def fit_table(model: HistFactoryModel, result: FitResult, *, top: int | None = N
         )
     _print(table)
     if top is not None and top < len(order):
-        _print(Text(f"... and {len(order) - top} less pulled parameters", style="dim"))
+        _print(Text(f"... and {len(order) - top} others, pulled less", style="dim"))
     style = "green" if result.converged else "bold red"
     _print(Text(f"{result.message} (status: {result.status})", style=style))
     _print(

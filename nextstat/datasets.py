@@ -140,9 +140,7 @@ def make_workspace(
 class _Systematics:
     """Effects of the systematics on the samples, the same in every channel up to their shapes."""
 
-    def __init__(
-        self, rng: np.random.RandomState, names: list[str], samples: list[str]
-    ) -> None:
+    def __init__(self, rng: np.random.RandomState, names: list[str], samples: list[str]) -> None:
         self.rng = rng
         kinds = rng.choice(["norm", "shape", "both"], size=len(names), p=[0.45, 0.35, 0.2])
         self.effects: list[tuple[str, str, dict[str, tuple[float, float]]]] = []

@@ -110,9 +110,7 @@ def rank_impact_df(model: HistFactoryModel, **options: Any) -> pd.DataFrame:
     return frame
 
 
-def plot_rank_impact(
-    model: HistFactoryModel, *, top_n: int | None = 20, **options: Any
-) -> Figure:
+def plot_rank_impact(model: HistFactoryModel, *, top_n: int | None = 20, **options: Any) -> Figure:
     """Draw the ranking: impacts as bars on the upper axis, pulls on the lower.
 
     Parameters

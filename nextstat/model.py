@@ -64,6 +64,9 @@ class HistFactoryModel:
             raise AttributeError(f"HistFactoryModel is immutable; cannot set {name!r}")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"HistFactoryModel is immutable; cannot delete {name!r}")
+
     def __copy__(self) -> HistFactoryModel:
         return self
 
@@ -181,9 +184,7 @@ class HistFactoryModel:
         data_ = self._observed if data is None else self._data(data)
         return _core.nll_hessian(self._core, data_, params)
 
-    def _data(
-        self, data: npt.ArrayLike | None, auxdata: npt.ArrayLike | None = None
-    ) -> _core.Data:
+    def _data(self, data: npt.ArrayLike | None, auxdata: npt.ArrayLike | None = None) -> _core.Data:
         """Data given by a caller, checked; the observed ones where None."""
         if data is None and auxdata is None:
             return self._observed

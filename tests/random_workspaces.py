@@ -55,14 +55,21 @@ def random_workspace(seed: int, *, tension: float = 1.0) -> dict[str, Any]:
                 modifiers.append({"name": f"free_{c}", "type": "shapefactor", "data": None})
             if use_lumi and rng.random() < 0.7:
                 modifiers.append({"name": "lumi", "type": "lumi", "data": None})
-            samples.append({"name": f"sample_{s}", "data": nominal.tolist(), "modifiers": modifiers})
+            samples.append(
+                {"name": f"sample_{s}", "data": nominal.tolist(), "modifiers": modifiers}
+            )
             total += nominal
         pulled = total * np.exp(tension * rng.normal(0.0, 0.15, n_bins))
         channels.append({"name": f"channel_{c}", "samples": samples})
         counts = rng.poisson(pulled).astype(float)
         observations.append({"name": f"channel_{c}", "data": counts.tolist()})
-    lumi = {"name": "lumi", "auxdata": [1.0], "sigmas": [0.03], "bounds": [[0.5, 1.5]],
-            "inits": [1.0]}
+    lumi = {
+        "name": "lumi",
+        "auxdata": [1.0],
+        "sigmas": [0.03],
+        "bounds": [[0.5, 1.5]],
+        "inits": [1.0],
+    }
     config = {"poi": "mu", "parameters": [lumi]}
     return {
         "channels": channels,

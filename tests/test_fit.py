@@ -108,7 +108,9 @@ def test_covariance_is_the_inverse_hessian() -> None:
     result = nextstat.fit(model)
     free = ~result.held
     inverse = np.linalg.inv(model.nll_hessian(result.values)[np.ix_(free, free)])
-    np.testing.assert_allclose(result.covariance[np.ix_(free, free)], inverse, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(
+        result.covariance[np.ix_(free, free)], inverse, rtol=1e-8, atol=1e-12
+    )
     np.testing.assert_allclose(result.errors**2, np.diag(result.covariance), rtol=1e-9)
     np.testing.assert_allclose(np.diag(result.correlation), 1.0, rtol=1e-9)
     np.testing.assert_array_equal(result.covariance, result.covariance.T)

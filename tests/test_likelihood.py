@@ -201,7 +201,9 @@ def test_poisson_term_is_exact(n: float, ratio: float) -> None:
     nu = max(n, 1.0) * ratio
     model = nextstat.from_pyhf(one_bin(nu, n, []))
     with mpmath.workdps(50):
-        assert model.nll(model.init) == pytest.approx(float(exact_nll(model, model.init)), rel=1e-13)
+        assert model.nll(model.init) == pytest.approx(
+            float(exact_nll(model, model.init)), rel=1e-13
+        )
 
 
 def test_impossible_events_and_clipped_expectation() -> None:
@@ -255,7 +257,9 @@ def normsys(name: str, hi: float, lo: float) -> dict[str, object]:
     return {"name": name, "type": "normsys", "data": {"hi": hi, "lo": lo}}
 
 
-def one_bin(nominal: float, observed: float, modifiers: list[dict[str, object]]) -> dict[str, object]:
+def one_bin(
+    nominal: float, observed: float, modifiers: list[dict[str, object]]
+) -> dict[str, object]:
     """One sample in one bin, scaled by mu, with these modifiers."""
     mu = {"name": "mu", "type": "normfactor", "data": None}
     sample = {"name": "all", "data": [nominal], "modifiers": [mu, *modifiers]}

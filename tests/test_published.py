@@ -17,7 +17,9 @@ NAMES = ["2bin", "complex", "sbottom", "stau", "1lbb", "ttbar-xsec", "cms-ttg", 
 
 
 @pytest.fixture(params=NAMES)
-def case(request: pytest.FixtureRequest, published: Path) -> tuple[HistFactoryModel, dict[str, Any]]:
+def case(
+    request: pytest.FixtureRequest, published: Path
+) -> tuple[HistFactoryModel, dict[str, Any]]:
     truth = json.loads((published / "truth.json").read_text())[request.param]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", WorkspaceWarning)  # observations of validation regions
@@ -72,9 +74,14 @@ def test_gradient_and_hessian(case: tuple[HistFactoryModel, dict[str, Any]]) -> 
         f = [model.nll(point + k * h * direction) for k in steps]
         slope = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h)
         scale = np.sqrt(direction @ hessian @ direction)
-        assert model.nll_gradient(point) @ direction == pytest.approx(slope, rel=1e-6, abs=1e-6 * scale)
+        assert model.nll_gradient(point) @ direction == pytest.approx(
+            slope, rel=1e-6, abs=1e-6 * scale
+        )
         g = [model.nll_gradient(point + k * h * direction) for k in steps]
         bend = (g[0] - 8 * g[1] + 8 * g[2] - g[3]) / (12 * h)
         np.testing.assert_allclose(
-            (hessian @ direction) * width, bend * width, rtol=1e-5, atol=1e-6 * np.abs(bend * width).max()
+            (hessian @ direction) * width,
+            bend * width,
+            rtol=1e-5,
+            atol=1e-6 * np.abs(bend * width).max(),
         )

@@ -54,13 +54,12 @@ inline void check_length(const py::array& array, py::ssize_t expected, const cha
   }
 }
 
-template <class Vector>
-py::array_t<double> to_array(const Vector& values) {
+inline py::array_t<double> to_array(const Doubles& values) {
   return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
 // Values in internal order -> array in the caller's order.
-inline py::array_t<double> to_external(const Model& model, const std::vector<double>& values) {
+inline py::array_t<double> to_external(const Model& model, const Doubles& values) {
   py::array_t<double> out(model.n_params);
   double* x = out.mutable_data();
   for (int i = 0; i < model.n_params; ++i) x[model.external[i]] = values[i];
@@ -68,9 +67,9 @@ inline py::array_t<double> to_external(const Model& model, const std::vector<dou
 }
 
 // Array in the caller's order -> values in internal order.
-inline std::vector<double> to_internal(const Model& model, const Array& values, const char* name) {
+inline Doubles to_internal(const Model& model, const Array& values, const char* name) {
   check_length(values, model.n_params, name);
-  std::vector<double> out(model.n_params);
+  Doubles out(model.n_params);
   for (int i = 0; i < model.n_params; ++i) out[i] = values.data()[model.external[i]];
   return out;
 }

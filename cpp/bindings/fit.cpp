@@ -17,7 +17,7 @@ ExternalMinimum fit(const SharedModel& model, const Data& data, Array init, Arra
 }
 
 py::array_t<double> errors(const ExternalMinimum& self) {
-  std::vector<double> deviation(self.minimum.shape.size());
+  Doubles deviation(self.minimum.shape.size());
   {
     py::gil_scoped_release release;
     kernels().inverse_diagonal(self.minimum.shape, self.minimum.factor, deviation.data());
@@ -31,7 +31,7 @@ py::array_t<double> covariance(const ExternalMinimum& self) {
   py::array_t<double> out({P, P});
   double* external = out.mutable_data();
   py::gil_scoped_release release;
-  std::vector<double> internal(static_cast<std::size_t>(P) * P);
+  Doubles internal(static_cast<std::size_t>(P) * P);
   kernels().inverse(self.minimum.shape, self.minimum.factor, internal.data());
   const std::vector<int>& to = self.external;
   for (py::ssize_t j = 0; j < P; ++j) {
@@ -52,9 +52,7 @@ py::array_t<bool> held(const ExternalMinimum& self) {
 // Everything but the buffers is small; arrays travel as numpy arrays.
 py::tuple get_state(const ExternalMinimum& self) {
   const Minimum& m = self.minimum;
-  const auto flags = [](const std::vector<char>& x) {
-    return py::bytes(x.data(), x.size());
-  };
+  const auto flags = [](const std::vector<char>& x) { return py::bytes(x.data(), x.size()); };
   return py::make_tuple(py::cast(self.external), static_cast<int>(m.status), to_array(m.theta),
                         to_array(m.gradient), flags(m.held), m.nll, m.edm, m.n_iterations,
                         m.n_evaluations, m.undetermined, m.shape.n_global, m.shape.n_coupled,
@@ -65,7 +63,7 @@ py::tuple get_state(const ExternalMinimum& self) {
 ExternalMinimum set_state(const py::tuple& state) {
   const auto doubles = [&](int k) {
     const auto array = state[k].cast<Array>();
-    return std::vector<double>(array.data(), array.data() + array.size());
+    return Doubles(array.data(), array.data() + array.size());
   };
   const auto flags = [&](int k) {
     const auto bytes = state[k].cast<std::string>();
@@ -97,14 +95,19 @@ void bind_fit(py::module_& m) {
         py::arg("upper"), py::arg("fixed"), py::arg("tolerance"), py::arg("max_iterations"));
 
   py::class_<ExternalMinimum>(m, "Minimum")
-      .def_property_readonly("status", of_minimum([](const Minimum& m) { return static_cast<int>(m.status); }))
+      .def_property_readonly(
+          "status", of_minimum([](const Minimum& m) { return static_cast<int>(m.status); }))
       .def_property_readonly("nll", of_minimum([](const Minimum& m) { return m.nll; }))
       .def_property_readonly("edm", of_minimum([](const Minimum& m) { return m.edm; }))
       .def_property_readonly("n_iter", of_minimum([](const Minimum& m) { return m.n_iterations; }))
-      .def_property_readonly("n_evaluations", of_minimum([](const Minimum& m) { return m.n_evaluations; }))
-      .def_property_readonly("undetermined", of_minimum([](const Minimum& m) { return m.undetermined; }))
-      .def_property_readonly("gradient_norm", of_minimum([](const Minimum& m) { return m.projected_gradient_norm(); }))
-      .def_property_readonly("values", [](const ExternalMinimum& self) { return self.reorder(self.minimum.theta); })
+      .def_property_readonly("n_evaluations",
+                             of_minimum([](const Minimum& m) { return m.n_evaluations; }))
+      .def_property_readonly("undetermined",
+                             of_minimum([](const Minimum& m) { return m.undetermined; }))
+      .def_property_readonly(
+          "gradient_norm", of_minimum([](const Minimum& m) { return m.projected_gradient_norm(); }))
+      .def_property_readonly(
+          "values", [](const ExternalMinimum& self) { return self.reorder(self.minimum.theta); })
       .def_property_readonly("held", &held)
       .def("errors", &errors)
       .def("covariance", &covariance)

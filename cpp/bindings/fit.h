@@ -10,10 +10,9 @@ struct ExternalMinimum {
   std::vector<int> external;  // (P,) internal -> caller's parameter
   Minimum minimum;
 
-  template <class T>
-  py::array_t<T> reorder(const std::vector<T>& values) const {
-    py::array_t<T> out(static_cast<py::ssize_t>(values.size()));
-    T* x = out.mutable_data();
+  py::array_t<double> reorder(const Doubles& values) const {
+    py::array_t<double> out(static_cast<py::ssize_t>(values.size()));
+    double* x = out.mutable_data();
     for (std::size_t i = 0; i < values.size(); ++i) x[external[i]] = values[i];
     return out;
   }
@@ -32,8 +31,8 @@ struct ProblemArrays {
   }
 
   FitProblem problem() const {
-    return {init.data(), lower.data(), upper.data(), reinterpret_cast<const char*>(fixed.data()),
-            tolerance, max_iterations};
+    return {init.data(), lower.data(),  upper.data(), reinterpret_cast<const char*>(fixed.data()),
+            tolerance,   max_iterations};
   }
 
   Array init, lower, upper;

@@ -8,7 +8,7 @@ namespace {
 // Calls f(internal parameters, evaluation) without the GIL.
 template <class F>
 auto evaluate(const SharedModel& model, const Array& params, F f) {
-  const std::vector<double> theta = to_internal(model, params, "params");
+  const Doubles theta = to_internal(model, params, "params");
   auto evaluation = model.borrow();
   py::gil_scoped_release release;
   struct Return {  // also when f throws
@@ -26,7 +26,7 @@ double nll(const SharedModel& model, const Data& data, const Array& params) {
 }
 
 py::array_t<double> nll_gradient(const SharedModel& model, const Data& data, const Array& params) {
-  std::vector<double> gradient(model.n_params);
+  Doubles gradient(model.n_params);
   evaluate(model, params, [&](const double* theta, Evaluation& e) {
     return kernels().gradient(model, data, theta, e, gradient.data());
   });
@@ -60,7 +60,7 @@ py::array_t<double> nll_hessian(const SharedModel& model, const Data& data, cons
   const py::ssize_t P = model.n_params;
   py::array_t<double> out({P, P});
   double* dense = out.mutable_data();
-  std::vector<double> gradient(model.n_params);
+  Doubles gradient(model.n_params);
   evaluate(model, params, [&](const double* theta, Evaluation& e) {
     e.reserve_second_derivatives(model);
     const ArrowShape shape(model);
@@ -81,7 +81,7 @@ py::array_t<double> expected(const SharedModel& model, const Array& params) {
 
 // Yields of each sample: (cells,) in the order of ModelSpec::nominal.
 py::array_t<double> expected_by_sample(const SharedModel& model, const Array& params) {
-  std::vector<double> yields;
+  Doubles yields;
   evaluate(model, params, [&](const double* theta, Evaluation& e) {
     kernels().expected(model, theta, e);
     int s = 0;
@@ -105,10 +105,10 @@ py::array_t<double> expected_by_sample(const SharedModel& model, const Array& pa
 // nll(params) - nll(reference), exact where both are large.
 double nll_difference(const SharedModel& model, const Data& data, const Array& params,
                       const Array& reference) {
-  const std::vector<double> theta0 = to_internal(model, reference, "reference");
+  const Doubles theta0 = to_internal(model, reference, "reference");
   return evaluate(model, params, [&](const double* theta1, Evaluation& e) {
     kernels().expected(model, theta0.data(), e);
-    const std::vector<double> nu0 = e.nu;
+    const Doubles nu0 = e.nu;
     kernels().expected(model, theta1, e);
     return kernels().difference(model, data, theta1, e.nu.data(), theta0.data(), nu0.data());
   });

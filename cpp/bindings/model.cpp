@@ -7,39 +7,37 @@ namespace {
 
 using Ints = py::array_t<int, py::array::c_style | py::array::forcecast>;
 
-template <class T, class A>
-std::vector<T> to_vector(const A& array) {
-  return std::vector<T>(array.data(), array.data() + array.size());
+std::vector<int> ints(const Ints& array) {
+  return std::vector<int>(array.data(), array.data() + array.size());
 }
 
-std::shared_ptr<SharedModel> make_model(const Ints& channel_bins, const Ints& channel_samples,
-                                        const Array& nominal, const Ints& norm_param,
-                                        const Ints& norm_sample, const Array& norm_lo,
-                                        const Array& norm_hi, const Ints& histo_param,
-                                        const Ints& histo_sample, const Array& histo_lo,
-                                        const Array& histo_hi, const Ints& factor_param,
-                                        const Ints& factor_sample, const Ints& binwise_first,
-                                        const Ints& binwise_sample, const Ints& constraint,
-                                        const Array& constraint_scale, int norm_code,
-                                        int histo_code) {
+Doubles doubles(const Array& array) { return Doubles(array.data(), array.data() + array.size()); }
+
+std::shared_ptr<SharedModel> make_model(
+    const Ints& channel_bins, const Ints& channel_samples, const Array& nominal,
+    const Ints& norm_param, const Ints& norm_sample, const Array& norm_lo, const Array& norm_hi,
+    const Ints& histo_param, const Ints& histo_sample, const Array& histo_lo, const Array& histo_hi,
+    const Ints& factor_param, const Ints& factor_sample, const Ints& binwise_first,
+    const Ints& binwise_sample, const Ints& constraint, const Array& constraint_scale,
+    int norm_code, int histo_code) {
   ModelSpec spec;
-  spec.channel_bins = to_vector<int>(channel_bins);
-  spec.channel_samples = to_vector<int>(channel_samples);
-  spec.nominal = to_vector<double>(nominal);
-  spec.norm_param = to_vector<int>(norm_param);
-  spec.norm_sample = to_vector<int>(norm_sample);
-  spec.norm_lo = to_vector<double>(norm_lo);
-  spec.norm_hi = to_vector<double>(norm_hi);
-  spec.histo_param = to_vector<int>(histo_param);
-  spec.histo_sample = to_vector<int>(histo_sample);
-  spec.histo_lo = to_vector<double>(histo_lo);
-  spec.histo_hi = to_vector<double>(histo_hi);
-  spec.factor_param = to_vector<int>(factor_param);
-  spec.factor_sample = to_vector<int>(factor_sample);
-  spec.binwise_first = to_vector<int>(binwise_first);
-  spec.binwise_sample = to_vector<int>(binwise_sample);
-  spec.constraint = to_vector<int>(constraint);
-  spec.constraint_scale = to_vector<double>(constraint_scale);
+  spec.channel_bins = ints(channel_bins);
+  spec.channel_samples = ints(channel_samples);
+  spec.nominal = doubles(nominal);
+  spec.norm_param = ints(norm_param);
+  spec.norm_sample = ints(norm_sample);
+  spec.norm_lo = doubles(norm_lo);
+  spec.norm_hi = doubles(norm_hi);
+  spec.histo_param = ints(histo_param);
+  spec.histo_sample = ints(histo_sample);
+  spec.histo_lo = doubles(histo_lo);
+  spec.histo_hi = doubles(histo_hi);
+  spec.factor_param = ints(factor_param);
+  spec.factor_sample = ints(factor_sample);
+  spec.binwise_first = ints(binwise_first);
+  spec.binwise_sample = ints(binwise_sample);
+  spec.constraint = ints(constraint);
+  spec.constraint_scale = doubles(constraint_scale);
   spec.norm_code = static_cast<NormCode>(norm_code);
   spec.histo_code = static_cast<HistoCode>(histo_code);
   return std::make_shared<SharedModel>(std::move(spec));

@@ -9,14 +9,14 @@ namespace nextstat {
 namespace {
 
 py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& minimum,
-                               const Data& data, Array lower,
-                               Array upper, Flags fixed, double tolerance, int max_iterations,
-                               int poi, const std::vector<int>& parameters,
-                               const std::vector<double>& values, int n_threads) {
-  const ProblemArrays arrays(model, minimum.reorder(minimum.minimum.theta),
-                             std::move(lower), std::move(upper), std::move(fixed), tolerance,
-                             max_iterations);
+                               const Data& data, Array lower, Array upper, Flags fixed,
+                               double tolerance, int max_iterations, int poi,
+                               const std::vector<int>& parameters, const Array& shifted,
+                               int n_threads) {
+  const ProblemArrays arrays(model, minimum.reorder(minimum.minimum.theta), std::move(lower),
+                             std::move(upper), std::move(fixed), tolerance, max_iterations);
   const FitProblem problem = arrays.problem();
+  const Doubles values(shifted.data(), shifted.data() + shifted.size());
   if (parameters.size() != values.size()) {
     throw std::invalid_argument("parameters and values differ in length");
   }
@@ -42,8 +42,8 @@ py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& 
 }  // namespace
 
 void bind_ranking(py::module_& m) {
-  m.def("refit_shifted", &refit_shifted_arrays, py::arg("model"), py::arg("minimum"), py::arg("data"),
-        py::arg("lower"), py::arg("upper"), py::arg("fixed"), py::arg("tolerance"),
+  m.def("refit_shifted", &refit_shifted_arrays, py::arg("model"), py::arg("minimum"),
+        py::arg("data"), py::arg("lower"), py::arg("upper"), py::arg("fixed"), py::arg("tolerance"),
         py::arg("max_iterations"), py::arg("poi"), py::arg("parameters"), py::arg("values"),
         py::arg("n_threads"));
 }

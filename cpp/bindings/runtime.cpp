@@ -13,8 +13,9 @@ void bind_runtime(py::module_& m) {
     for (const Kernels* k : available_kernels()) levels.emplace_back(k->level);
     return levels;
   });
-  m.def("choose_simd_level",
-        [](const std::string& level) { choose_kernels(level.c_str()); }, py::arg("level"));
+  m.def(
+      "choose_simd_level", [](const std::string& level) { choose_kernels(level.c_str()); },
+      py::arg("level"));
 }
 
 }  // namespace nextstat
