@@ -37,11 +37,13 @@ struct Arrow {
 struct ArrowFactor {
   explicit ArrowFactor(const ArrowShape& shape);
 
-  Doubles L;               // (G, G) lower
-  Doubles Z;               // (G, n_coupled)
-  Doubles LD;              // blocks, lower
-  std::vector<char> free;  // (size,) parameters the factor covers
-  int failed = -1;         // first parameter whose pivot is not positive, -1 if none
+  Doubles L;                 // (G, G) lower
+  Doubles Z;                 // (G, n_coupled)
+  Doubles LD;                // blocks, lower
+  std::vector<char> free;    // (size,) parameters the factor covers
+  int failed = -1;           // first parameter whose pivot is not positive, -1 if none
+  int weakest = -1;          // parameter with the smallest pivot beside its diagonal entry
+  double weakest_pivot = 1;  // and their ratio: 1 - R^2 of its correlation with those before
 };
 
 }  // namespace nextstat

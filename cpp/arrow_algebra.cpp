@@ -20,13 +20,20 @@ using ConstVectorMap = Eigen::Map<const Vector>;
 // A pivot this small beside its diagonal entry is rounding: the matrix is singular.
 constexpr double pivot_tolerance = 1e-11;
 
-// Cholesky of a small block in place (n, n); the failing column, or -1.
-int cholesky_block(double* a, int n) {
+void note_pivot(ArrowFactor& f, int parameter, double ratio) {
+  if (ratio >= f.weakest_pivot) return;
+  f.weakest = parameter;
+  f.weakest_pivot = ratio;
+}
+
+// Cholesky of a small block in place (n, n), of parameters from `first`; the failing column, or -1.
+int cholesky_block(double* a, int n, int first, ArrowFactor& f) {
   for (int j = 0; j < n; ++j) {
     const double before = a[j * n + j];
     double pivot = before;
     for (int k = 0; k < j; ++k) pivot -= a[k * n + j] * a[k * n + j];
     if (!(pivot > pivot_tolerance * before)) return j;
+    note_pivot(f, first + j, pivot / before);
     const double root = std::sqrt(pivot);
     a[j * n + j] = root;
     for (int i = j + 1; i < n; ++i) {
@@ -93,7 +100,8 @@ bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, Arr
   copy(H.A, f.L);
   copy(H.B, f.Z);
   copy(H.D, f.LD);
-  f.failed = -1;
+  f.failed = f.weakest = -1;
+  f.weakest_pivot = 1.0;
   mask(shape, f);
   MatrixMap L(f.L.data(), G, G), Z(f.Z.data(), G, shape.n_coupled);
   Vector before(G);
@@ -105,7 +113,7 @@ bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, Arr
     const int first = shape.block[k], size = shape.block[k + 1] - first;
     double* D = f.LD.data() + shape.block_offset[k];
     for (int j = 0; j < size && shift != nullptr; ++j) D[j * size + j] += shift[G + first + j];
-    const int failed = cholesky_block(D, size);
+    const int failed = cholesky_block(D, size, G + first, f);
     if (failed >= 0) {
       f.failed = G + first + failed;
       return false;
@@ -125,10 +133,12 @@ bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, Arr
     return false;
   }
   for (int g = 0; g < G; ++g) {
-    if (!(L(g, g) * L(g, g) > pivot_tolerance * before[g])) {
+    const double pivot = L(g, g) * L(g, g);
+    if (!(pivot > pivot_tolerance * before[g])) {
       f.failed = g;
       return false;
     }
+    note_pivot(f, g, pivot / before[g]);
   }
   return true;
 }

@@ -8,8 +8,11 @@ namespace nextstat {
 
 namespace {
 
-constexpr double polish = 1e-2;  // steps go on until the EDM is this far below the tolerance
-constexpr double armijo = 1e-4;  // share of the predicted decrease a step must reach
+constexpr double polish = 1e-2;        // steps go on until the EDM is this far below the tolerance
+constexpr double polish_weak = 1e-10;  // the same where a parameter is nearly undetermined
+constexpr double weak_pivot = 1e-4;    // what counts as nearly,
+constexpr double no_pivot = 1e-8;      // and as quite undetermined; see ArrowFactor::weakest_pivot
+constexpr double armijo = 1e-4;        // share of the predicted decrease a step must reach
 constexpr double first_damping = 1e-9;
 constexpr double restart_damping = 1e-4;  // where the line search failed
 constexpr double last_damping = 1e6;
@@ -17,6 +20,7 @@ constexpr double row_sum_share = 1e-3;  // of the row sums in the metric of the 
 constexpr double metric_floor = 1e-8;   // for parameters without any second derivative
 constexpr int max_active_set_changes = 40;
 constexpr int max_halvings = 40;
+constexpr int max_polish_steps = 5;
 
 bool all_finite(const Doubles& x) {
   double sum = 0.0;
@@ -176,7 +180,9 @@ Minimizer::Quadratic Minimizer::solve_damped_quadratic() {
   return step;
 }
 
-bool Minimizer::factorise() {
+// Over the parameters that are not held.
+bool Minimizer::factorise_free() {
+  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !point.held[i];
   const double* shift = damping_ > 0.0 ? shift_.data() : nullptr;
   return kernels_.factorise(point.shape, hessian_, shift, point.factor);
 }
@@ -218,10 +224,9 @@ Minimizer::Quadratic Minimizer::solve_quadratic() {
 // step_ of the parameters not held, given the steps of those held; false if not positive definite.
 bool Minimizer::newton_step() {
   for (int i = 0; i < model_.n_params; ++i) {
-    point.factor.free[i] = !point.held[i];
     if (!point.held[i]) step_[i] = 0.0;
   }
-  if (!factorise()) return false;
+  if (!factorise_free()) return false;
   kernels_.multiply(point.shape, hessian_, step_.data(), product_.data());
   for (int i = 0; i < model_.n_params; ++i) trial_[i] = -(point.gradient[i] + product_[i]);
   kernels_.solve(point.shape, point.factor, trial_.data());
@@ -322,8 +327,7 @@ bool Minimizer::search_line(double initial_slope) {
 
 // At a stationary point with an indefinite Hessian: down the negative curvature, if there is any.
 bool Minimizer::escape_saddle() {
-  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !point.held[i];
-  if (factorise()) return false;
+  if (factorise_free()) return false;
   point.undetermined = model_.external[point.factor.failed];
   kernels_.descent_curvature(point.shape, point.factor, step_.data());
   kernels_.multiply(point.shape, hessian_, step_.data(), product_.data());
@@ -349,25 +353,28 @@ void Minimizer::run(const FitProblem& problem) {
   point.status = iterate(problem);
 }
 
-// Whether a direction that leaves a bound is flat: the minimum is then not the only one. Asks for
-// positive definiteness with the parameters that are hardly pressed against their bounds set free.
-bool Minimizer::flat_at_bound(double tolerance) {
+// A stationary point with a positive definite Hessian: is it the only minimum nearby? Not if a
+// parameter is undetermined but for rounding, nor if it can leave a bound, against which it is
+// hardly pressed, along a flat direction.
+FitStatus Minimizer::judge(double tolerance) {
+  if (point.factor.weakest_pivot < no_pivot) {
+    point.undetermined = model_.external[point.factor.weakest];
+    return FitStatus::singular;
+  }
   const std::vector<char> held = point.held;
-  bool any = false;
   for (int i = 0; i < model_.n_params; ++i) {
     if (!held[i] || fixed_[i] || pinned_[i]) continue;
     const double gain = 0.5 * point.gradient[i] * point.gradient[i];
-    if (gain > tolerance * std::fabs(diagonal(i))) continue;
-    point.held[i] = 0;
-    any = true;
+    if (gain <= tolerance * std::fabs(diagonal(i))) point.held[i] = 0;
   }
-  if (!any) return false;
-  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !point.held[i];
-  const bool flat = !factorise();
-  if (flat) point.undetermined = model_.external[point.factor.failed];
+  if (point.held == held) return FitStatus::converged;
+  const bool definite = factorise_free();
+  if (!definite || point.factor.weakest_pivot < no_pivot) {
+    point.undetermined = model_.external[definite ? point.factor.weakest : point.factor.failed];
+  }
   point.held = held;
-  for (int i = 0; i < model_.n_params; ++i) point.factor.free[i] = !held[i];
-  return !factorise() || flat;
+  factorise_free();
+  return point.undetermined >= 0 ? FitStatus::singular : FitStatus::converged;
 }
 
 FitStatus Minimizer::iterate(const FitProblem& problem) {
@@ -375,14 +382,19 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
     point.nll = std::numeric_limits<double>::infinity();
     return FitStatus::infinite;
   }
-  const double target = polish * problem.tolerance;
+  int n_polish_steps = 0;
   for (;;) {
     choose_sides();
     if (!differentiate()) return FitStatus::not_finite;
     set_damping(0.0);
     Quadratic step = solve_damped_quadratic();
     if (step == Quadratic::indefinite || !std::isfinite(point.edm)) return FitStatus::not_finite;
-    if (step == Quadratic::solved && point.edm < target) {
+    const bool stationary = step == Quadratic::solved && point.edm < polish * problem.tolerance;
+    const bool weak =
+        point.factor.weakest_pivot < weak_pivot && point.edm > polish_weak * problem.tolerance;
+    if (stationary && weak && n_polish_steps < max_polish_steps) {
+      ++n_polish_steps;  // so that what is undetermined shows
+    } else if (stationary) {
       if (damping_ > 0.0) {  // stationary, but what does the Hessian itself say?
         set_damping(0.0);
         if (!escape_saddle()) return FitStatus::singular;
@@ -390,12 +402,12 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
         continue;
       }
       if (move_to_kinks(problem.tolerance)) continue;
-      return flat_at_bound(problem.tolerance) ? FitStatus::singular : FitStatus::converged;
+      return judge(problem.tolerance);
     }
     if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
     while (!search_line(slope())) {
       if (damping_ == 0.0 && step == Quadratic::solved && point.edm < problem.tolerance) {
-        return flat_at_bound(problem.tolerance) ? FitStatus::singular : FitStatus::converged;
+        return judge(problem.tolerance);
       }
       if (damping_ > last_damping) return FitStatus::stalled;
       set_damping(std::max(10.0 * damping_, restart_damping));

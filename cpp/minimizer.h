@@ -70,11 +70,11 @@ class Minimizer {
   double predicted_decrease();
   bool search_line(double slope);
   bool escape_saddle();
-  bool flat_at_bound(double tolerance);
+  FitStatus judge(double tolerance);
   void set_damping(double damping);
   void raise_damping();
   Quadratic solve_damped_quadratic();
-  bool factorise();
+  bool factorise_free();
   double diagonal(int param) const;
   double slope() const;
 

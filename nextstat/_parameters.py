@@ -106,6 +106,14 @@ class ParameterTable:
             self.width: Vector = _frozen(np.where(poisson, 1.0 / np.sqrt(scale), scale))
         self._index = {name: i for i, name in enumerate(self.names)}
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_index" in self.__dict__:
+            raise AttributeError(f"ParameterTable is immutable; cannot set {name!r}")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"ParameterTable is immutable; cannot delete {name!r}")
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from nextstat._limit import UpperLimit
 from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult
 
+_GAP = 2  # spaces between columns
 _BANDS = ("-2 sigma", "-1 sigma", "median", "+1 sigma", "+2 sigma")
 
 
@@ -28,15 +30,30 @@ def title(text: str) -> None:
     _print(Text(f"\n{text}", style="bold"))
 
 
-def _table(*columns: str, left: int = 1) -> Table:
-    """A table whose first `left` columns hold text and the others numbers."""
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, flexible: int = 0
+) -> None:
+    """Print a table: `left` columns of text, then numbers; only one column gives way to the width.
+
+    Names are cut with an ellipsis where the terminal is too narrow, numbers never.
+    """
+    console = Console(highlight=False)
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    others = sum(widths) - widths[flexible] + _GAP * (len(columns) - 1)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1))
-    for k, column in enumerate(columns):
-        if k < left:
-            table.add_column(column, overflow="ellipsis", no_wrap=True)
-        else:  # names give way, numbers do not
-            table.add_column(column, justify="right", no_wrap=True, min_width=6)
-    return table
+    for k, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        if k == flexible:
+            width = min(width, max(console.width - others, 8))
+        table.add_column(
+            column,
+            width=width,
+            no_wrap=True,
+            overflow="ellipsis",
+            justify="left" if k < left else "right",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table, crop=False)
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -64,18 +81,14 @@ def model_summary(model: HistFactoryModel) -> None:
     """Channels with their bins and events, and the parameters by kind."""
     by_sample = model.expected_by_sample(model.init)
     first = np.concatenate([[0], np.cumsum(model.channel_bins)])
-    table = _table("channel", "bins", "observed", "expected", "samples")
+    rows = []
     for c, channel in enumerate(model.channels):
         bins = slice(first[c], first[c + 1])
         inside = by_sample[:, bins].sum(axis=1)
-        table.add_row(
-            channel,
-            str(model.channel_bins[c]),
-            f"{model.data[bins].sum():g}",
-            f"{inside.sum():.2f}",
-            str(np.count_nonzero(inside)),
-        )
-    _print(table)
+        counts = (str(model.channel_bins[c]), f"{model.data[bins].sum():g}")
+        yields = (f"{inside.sum():.2f}", str(np.count_nonzero(inside)))
+        rows.append((channel, *counts, *yields))
+    _table(("channel", "bins", "observed", "expected", "samples"), rows)
     kinds: dict[str, int] = {}
     for kind in model.parameters.kinds:
         kinds[kind] = kinds.get(kind, 0) + 1
@@ -88,15 +101,12 @@ def model_details(model: HistFactoryModel) -> None:
     """The summary, yields of every sample, and every parameter."""
     model_summary(model)
     title("Samples")
-    table = _table("sample", "expected")
     expected = model.expected_by_sample(model.init).sum(axis=1)
-    for sample, events in zip(model.samples, expected, strict=True):
-        table.add_row(sample, f"{events:.2f}")
-    _print(table)
+    rows = [(sample, f"{n:.2f}") for sample, n in zip(model.samples, expected, strict=True)]
+    _table(("sample", "expected"), rows)
     title("Parameters")
-    table = _table("parameter", "kind", "init", "bounds", "centre", "width", left=2)
-    for p in model.parameters:
-        table.add_row(
+    details = [
+        (
             p.name,
             p.kind + (" (fixed)" if p.fixed else ""),
             f"{p.init:g}",
@@ -104,7 +114,9 @@ def model_details(model: HistFactoryModel) -> None:
             "-" if math.isnan(p.centre) else f"{p.centre:g}",
             "-" if math.isnan(p.width) else f"{p.width:.3g}",
         )
-    _print(table)
+        for p in model.parameters
+    ]
+    _table(("parameter", "kind", "init", "bounds", "centre", "width"), details, left=2)
 
 
 def validation(model: HistFactoryModel, messages: list[str]) -> None:
@@ -125,20 +137,21 @@ def fit_table(model: HistFactoryModel, result: FitResult, *, top: int | None = N
         index = model.parameters.index(model.poi)
         order.remove(index)
         order.insert(0, index)
-    table = _table("parameter", "value", "error", "pull", "constraint")
+    rows = []
     for i in order[:top]:
         at_bound = result.parameter_names[i] in result.active_bounds
         error = "fixed" if result.fixed[i] else "at bound" if at_bound else number(result.errors[i])
-        table.add_row(
-            result.parameter_names[i],
-            number(float(result.values[i])),
-            error,
-            f"{pull[i]:+.2f}" if math.isfinite(pull[i]) else "-",
-            f"{result.errors[i] / width[i]:.2f}"
-            if math.isfinite(result.errors[i] / width[i])
-            else "-",
+        constraint = result.errors[i] / width[i]
+        rows.append(
+            (
+                result.parameter_names[i],
+                number(float(result.values[i])),
+                error,
+                f"{pull[i]:+.2f}" if math.isfinite(pull[i]) else "-",
+                f"{constraint:.2f}" if math.isfinite(constraint) else "-",
+            )
         )
-    _print(table)
+    _table(("parameter", "value", "error", "pull", "constraint"), rows)
     if top is not None and top < len(order):
         _print(Text(f"... and {len(order) - top} others, pulled less", style="dim"))
     style = "green" if result.converged else "bold red"
@@ -155,10 +168,11 @@ def significance_table(observed: float, expected: float) -> None:
     """Z0 and p0, observed and expected."""
     from scipy.special import ndtr
 
-    table = _table("discovery", "Z0 (sigma)", "p0")
-    for name, z in (("observed", observed), ("expected", expected)):
-        table.add_row(name, f"{z:.3f}", f"{ndtr(-z):.3g}")
-    _print(table)
+    rows = [
+        (name, f"{z:.3f}", f"{ndtr(-z):.3g}")
+        for name, z in (("observed", observed), ("expected", expected))
+    ]
+    _table(("discovery", "Z0 (sigma)", "p0"), rows)
 
 
 def hypotest_table(test: HypoTestResult) -> None:
@@ -166,11 +180,11 @@ def hypotest_table(test: HypoTestResult) -> None:
     discovery = test.test_stat == "q0"
     quantity = "p0" if discovery else "CLs"
     value = test.pvalue if discovery else test.cls
-    table = _table(f"mu = {test.mu:g}", quantity)
-    table.add_row("observed", f"{value:.5g}")
-    for band, expected in zip(_BANDS, test.expected, strict=True):
-        table.add_row(f"expected {band}", f"{expected:.5g}")
-    _print(table)
+    rows = [("observed", f"{value:.5g}")]
+    rows += [
+        (f"expected {band}", f"{x:.5g}") for band, x in zip(_BANDS, test.expected, strict=True)
+    ]
+    _table((f"mu = {test.mu:g}", quantity), rows)
     statistic = f"{test.test_stat} = {test.test_statistic:.5g}, muhat = {test.muhat:.4g}"
     if discovery:
         _print(Text(f"{statistic}, Z0 = {test.significance:.3f} sigma"))
@@ -180,33 +194,27 @@ def hypotest_table(test: HypoTestResult) -> None:
 
 def limit_table(model: HistFactoryModel, limit: UpperLimit) -> None:
     """Observed limit and expected band."""
-    table = _table(f"{100 * limit.level:g} % CL upper limit", str(model.poi))
-    table.add_row("observed", number(limit.observed))
+    rows = [("observed", number(limit.observed))]
     for band, expected in zip(_BANDS, limit.expected, strict=True):
-        table.add_row(f"expected {band}", number(float(expected)))
-    _print(table)
+        rows.append((f"expected {band}", number(float(expected))))
+    _table((f"{100 * limit.level:g} % CL upper limit", str(model.poi)), rows)
 
 
 def ranking_table(model: HistFactoryModel, rows: list[dict[str, Any]]) -> None:
     """Impacts on the parameter of interest, with pulls."""
-    table = _table("#", "parameter", "up", "down", "pre up", "pre dn", "pull", "constr", left=2)
-    table.columns[0].justify = "right"
-    table.columns[0].min_width = len(str(len(rows)))
-    for row in rows:
-        table.add_row(
-            str(row["rank"]),
+    largest = max((abs(row["delta_mu_up"]) for row in rows), default=1.0)
+    impact = "{:+.4f}" if 1e-2 < largest < 1e3 else "{:+.2e}"
+    shifts = ("delta_mu_up", "delta_mu_down", "delta_mu_up_prefit", "delta_mu_down_prefit")
+    cells = [
+        (
+            f"{row['rank']:>{len(str(len(rows)))}}",
             str(row["name"]),
-            *(
-                "-" if math.isnan(row[key]) else f"{row[key]:+.4f}"
-                for key in (
-                    "delta_mu_up",
-                    "delta_mu_down",
-                    "delta_mu_up_prefit",
-                    "delta_mu_down_prefit",
-                )
-            ),
+            *("-" if math.isnan(row[key]) else impact.format(row[key]) for key in shifts),
             "-" if math.isnan(row["pull"]) else f"{row['pull']:+.2f}",
             "-" if math.isnan(row["constraint"]) else f"{row['constraint']:.2f}",
         )
-    _print(table)
+        for row in rows
+    ]
+    columns = ("#", "parameter", "up", "down", "pre up", "pre dn", "pull", "constr")
+    _table(columns, cells, left=2, flexible=1)
     _print(Text(f"shift of {model.poi} when a parameter moves by its error (pre: before the fit)"))

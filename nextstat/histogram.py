@@ -45,8 +45,7 @@ def fill_histogram(
     bounds = np.ascontiguousarray(edges, dtype=np.float64)
     if bounds.ndim != 1 or len(bounds) < 2:
         raise ValueError(f"edges has shape {bounds.shape}, expected at least two edges")
-    widths = np.diff(bounds)
-    if not (np.all(np.isfinite(bounds)) and np.all(widths > 0)):
+    if not (np.all(np.isfinite(bounds)) and np.all(bounds[1:] > bounds[:-1])):
         raise ValueError("edges must be finite and increase")
     if events.ndim != 1:
         raise ValueError(f"x has shape {events.shape}, expected (n_events,)")
@@ -56,6 +55,13 @@ def fill_histogram(
     for name, values in (("x", events), ("weights", weight)):
         if np.isnan(values).any():
             raise ValueError(f"{name} is NaN for {np.count_nonzero(np.isnan(values))} events")
-    uniform = bool(np.allclose(widths, widths[0], rtol=1e-9, atol=0.0))
+    uniform = _equally_wide(bounds)
     yields, variances = _histogram.fill(events, weight, bounds, uniform)
     return yields, variances
+
+
+def _equally_wide(edges: Vector) -> bool:
+    """Whether all bins have the same width, and one the arithmetic of widths can handle."""
+    with np.errstate(over="ignore"):
+        span, widths = edges[-1] - edges[0], np.diff(edges)
+    return bool(1e-300 < span < 1e300 and np.allclose(widths, widths[0], rtol=1e-9, atol=0.0))

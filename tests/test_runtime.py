@@ -220,6 +220,16 @@ def test_model_attributes(name: str) -> None:
     assert nextstat.fit(model).converged
 
 
+@pytest.mark.parametrize("name", ["init", "names", "width", "anything"])
+def test_table_attributes(name: str) -> None:
+    """Nor those of its table of parameters, which would change the model."""
+    model = nextstat.from_pyhf(make_workspace(1, 2, 2, 1, random_state=0))
+    before = model.init.copy()
+    with pytest.raises(AttributeError):
+        setattr(model.parameters, name, np.zeros(2))
+    np.testing.assert_array_equal(model.init, before)
+
+
 ARRAYS = ("init", "bounds", "fixed", "data", "auxdata")
 COLUMNS = ("init", "bounds", "fixed", "centre", "width", "tau", "auxdata")
 

@@ -91,9 +91,6 @@ auto of_minimum(F f) {
 }  // namespace
 
 void bind_fit(py::module_& m) {
-  m.def("fit", &fit, py::arg("model"), py::arg("data"), py::arg("init"), py::arg("lower"),
-        py::arg("upper"), py::arg("fixed"), py::arg("tolerance"), py::arg("max_iterations"));
-
   py::class_<ExternalMinimum>(m, "Minimum")
       .def_property_readonly(
           "status", of_minimum([](const Minimum& m) { return static_cast<int>(m.status); }))
@@ -112,6 +109,9 @@ void bind_fit(py::module_& m) {
       .def("errors", &errors)
       .def("covariance", &covariance)
       .def(py::pickle(&get_state, &set_state));
+
+  m.def("fit", &fit, py::arg("model"), py::arg("data"), py::arg("init"), py::arg("lower"),
+        py::arg("upper"), py::arg("fixed"), py::arg("tolerance"), py::arg("max_iterations"));
 }
 
 }  // namespace nextstat
