@@ -14,12 +14,18 @@ struct Term {
   double value, first, second;
 };
 
+// ln(x1 / x0), exact for near and for far values.
+static inline double log_ratio(double x1, double x0) {
+  const double step = (x1 - x0) / x0;
+  return step > -0.5 ? std::log1p(step) : std::log(x1 / x0);
+}
+
 // Poisson term of one bin, (nu - n ln nu) - (n - n ln n). Where n = 0 a negative nu counts as 0;
 // where n > 0 a non-positive nu is infinitely unlikely.
 static inline double poisson(double nu, double n) {
   if (n == 0.0) return nu > 0.0 ? nu : 0.0;
   if (!(nu > 0.0)) return std::numeric_limits<double>::infinity();
-  return (nu - n) - n * std::log1p((nu - n) / n);
+  return (nu - n) - n * log_ratio(nu, n);
 }
 
 // What `poisson` leaves out: the term at its minimum, n - n ln n + lnGamma(n + 1). Stirling's
@@ -43,8 +49,7 @@ static inline double poisson_difference(double nu1, double nu0, double n) {
   if (n == 0.0) return (nu1 > 0.0 ? nu1 : 0.0) - (nu0 > 0.0 ? nu0 : 0.0);
   if (!(nu1 > 0.0)) return std::numeric_limits<double>::infinity();
   if (!(nu0 > 0.0)) return -std::numeric_limits<double>::infinity();
-  const double step = nu1 - nu0;
-  return step - n * std::log1p(step / nu0);
+  return (nu1 - nu0) - n * log_ratio(nu1, nu0);
 }
 
 // Gaussian constraint (a - t)^2 / (2 s^2), given 1 / s^2.
@@ -63,12 +68,12 @@ static inline double poisson_constraint(double t, double a, double tau) {
 }
 
 static inline Term poisson_constraint_derivatives(double t, double a, double tau) {
+  if (a == 0.0) return {tau * t, tau, 0.0};
   return {poisson_constraint(t, a, tau), tau - a / t, a / (t * t)};
 }
 
 static inline double poisson_constraint_difference(double t1, double t0, double a, double tau) {
-  const double step = t1 - t0;
-  return a == 0.0 ? tau * step : tau * step - a * std::log1p(step / t0);
+  return tau * (t1 - t0) - (a == 0.0 ? 0.0 : a * log_ratio(t1, t0));
 }
 
 }  // namespace nextstat

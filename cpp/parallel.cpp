@@ -41,6 +41,8 @@ int num_threads() {
 #endif
 }
 
+int usable_threads(int n) { return n > 0 && !orphaned ? n : num_threads(); }
+
 void set_num_threads(int n) {
   if (n < 0) throw std::invalid_argument("the number of threads must not be negative");
   chosen = n;

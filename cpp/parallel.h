@@ -8,6 +8,10 @@ namespace nextstat {
 // runtime would wait for threads that no longer exist.
 int num_threads();
 
+// The threads a call that asks for n may use: n, but num_threads() for n = 0, and 1 where threads
+// cannot be started.
+int usable_threads(int n);
+
 // n >= 1 sets the thread count, n = 0 restores the default.
 void set_num_threads(int n);
 

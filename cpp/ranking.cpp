@@ -12,7 +12,7 @@ namespace {
 
 constexpr double refit_edm = 1e-12;     // in nll: a relative error of 1e-6 sigma in the parameter
 constexpr double least_progress = 0.7;  // share of the slope along a step that may remain after it
-constexpr int max_pairs = 12;
+constexpr int max_pairs = 25;
 constexpr double work_per_thread = 1e4;  // refits x parameters that make another thread worthwhile
 
 // Limited-memory BFGS around the factorised Hessian of the global fit.
@@ -56,7 +56,6 @@ class ShiftedFit {
   }
 
   bool descend(int k) {
-    const std::size_t P = model_.n_params;
     n_pairs_ = 0;
     differentiate(k, gradient_);
     for (int iteration = 0; iteration < max_pairs; ++iteration) {
@@ -64,11 +63,29 @@ class ShiftedFit {
       const double slope = dot(gradient_, direction_);
       if (!(slope <= 0.0)) return false;
       if (-0.5 * slope < refit_edm) return held_parameters_stay(k);
-      for (std::size_t i = 0; i < P; ++i) theta_[i] += direction_[i];
-      if (!within_bounds(k) || !differentiate(k, next_)) return false;
-      if (!(std::fabs(dot(next_, direction_)) <= least_progress * -slope)) return false;
+      if (!advance(k, slope)) return false;
       remember();
       gradient_.swap(next_);
+    }
+    return false;
+  }
+
+  // Moves theta along the direction, to where the slope has mostly gone; a full step, or one step
+  // of the secant method after it. Leaves the gradient there in next_.
+  bool advance(int k, double slope) {
+    double length = 1.0;
+    for (int trial = 0; trial < 3; ++trial) {
+      const double move = trial == 0 ? 1.0 : length - previous_length_;
+      for (std::size_t i = 0; i < theta_.size(); ++i) theta_[i] += move * direction_[i];
+      if (!within_bounds(k) || !differentiate(k, next_)) return false;
+      const double rest = dot(next_, direction_);
+      if (std::fabs(rest) <= least_progress * -slope) {
+        for (double& x : direction_) x *= length;
+        return true;
+      }
+      if (!(rest > slope)) return false;  // concave
+      previous_length_ = length;
+      length = std::min(std::max(length * slope / (slope - rest), 0.1 * length), 3.0 * length);
     }
     return false;
   }
@@ -162,6 +179,7 @@ class ShiftedFit {
   std::vector<Doubles> steps_, changes_;
   Doubles curvature_;
   int n_pairs_ = 0;
+  double previous_length_ = 1.0;
   std::unique_ptr<Minimizer> minimizer_;
 };
 

@@ -1,4 +1,4 @@
-"""nextstat: HistFactory fits in milliseconds, with the interfaces of machine learning.
+"""nextstat: HistFactory models of particle physics, built, fitted and tested in milliseconds.
 
 Names load on first use, so that ``import nextstat`` stays light.
 """

@@ -47,6 +47,8 @@ def asimov_data(
     FitError
         If a fit did not converge.
     """
+    if not np.isfinite(mu):
+        raise ValueError(f"mu is {mu}, expected a finite number")
     index = poi_index(model, poi)
     problem = make_problem(model)
     best = problem.init if nuisances == "nominal" else None

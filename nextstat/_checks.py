@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from nextstat._rejection import Path, names_on, rejection, render, show, suggestion, unknown
+from nextstat._rejection import Path, names_on, rejection, render, show, suggestion
 from nextstat._schema import (
     Channel,
     HistoSys,
@@ -90,7 +90,9 @@ def _paired_counts(workspace: Workspace) -> dict[str, tuple[float, ...]]:
         if name in n_bins:
             _check_length(workspace, ("observations", i, "data"), data, n_bins[name])
         else:
-            message = f"$.observations[{i}].name: {unknown('channel', name, n_bins)}; ignored"
+            message = (
+                f"$.observations[{i}].name: {show(name)} is no channel of this workspace; ignored"
+            )
             warnings.warn(message, WorkspaceWarning, stacklevel=4)
     return counts
 

@@ -34,6 +34,7 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 _GAMMA_BOUNDS = (1e-10, 10.0)
 _FACTOR_BOUNDS = (0.0, 10.0)
 _ALPHA_BOUNDS = (-5.0, 5.0)
+_SMALLEST = 1e-100  # constraint widths and rates whose squares stay finite
 _CODES = {"none": 0, "gaussian": 1, "poisson": 2}
 
 
@@ -70,6 +71,7 @@ def compile_workspace(workspace: Workspace, measurement: Measurement) -> Compile
             sample_of.append((c, position[sample.name]))
             walk.add(channel, sample)
     sets = walk.parameter_sets()
+    _check_distinct(workspace, sets)
     _configure(workspace, measurement, sets)
     return Compiled(
         channels=tuple(channel.name for channel in channels),
@@ -79,6 +81,21 @@ def compile_workspace(workspace: Workspace, measurement: Measurement) -> Compile
         parameter_sets=sets,
         arrays=walk.arrays(channels, sets),
     )
+
+
+def _check_distinct(workspace: Workspace, sets: list[ParameterSet]) -> None:
+    """Reject a scalar parameter called as a bin of another: `g[0]` beside a shapesys `g`."""
+    owner: dict[str, str] = {}
+    for s in sets:
+        for name in s.names():
+            if name in owner:
+                raise rejection(
+                    workspace,
+                    ("channels",),
+                    f"two parameters are called {show(name)}: {show(owner[name])} and "
+                    f"{show(s.name)} ({s.kind}); rename one",
+                )
+            owner[name] = s.name
 
 
 class _Walk:
@@ -138,7 +155,7 @@ class _Walk:
         nominal, variance = self.stat[modifier.name].setdefault(channel, (zeros, zeros[:]))
         for b, (expected, uncertainty) in enumerate(zip(sample.data, modifier.data, strict=True)):
             nominal[b] += expected
-            variance[b] += uncertainty**2
+            variance[b] += uncertainty * uncertainty
 
     def parameter_sets(self) -> list[ParameterSet]:
         """Parameter sets in pyhf's order, with their defaults."""
@@ -231,7 +248,8 @@ def _per_bin_set(modifier: ShapeSys | ShapeFactor, sample: Sample) -> ParameterS
         )
     acts = [y > 0 and u > 0 for y, u in zip(sample.data, modifier.data, strict=True)]
     tau = [
-        (y / u) ** 2 if a else 1.0 for a, y, u in zip(acts, sample.data, modifier.data, strict=True)
+        (y / u) * (y / u) if a else 1.0
+        for a, y, u in zip(acts, sample.data, modifier.data, strict=True)
     ]
     return ParameterSet(
         modifier.name,
@@ -352,6 +370,16 @@ def _check_start(
                 (*path, "inits"),
                 f"found {init:g} for {show(s.name)}, expected a value within its bounds "
                 f"[{lower:g}, {upper:g}]",
+            )
+    if s.kind == "lumi" and s.auxdata[0] <= 0:
+        raise rejection(workspace, (*path, "auxdata"), f"found {s.auxdata[0]:g}, expected > 0")
+    for x in s.scale:
+        if not _SMALLEST < x < 1 / _SMALLEST:
+            raise rejection(
+                workspace,
+                path,
+                f"the uncertainties of {show(s.name)} make a constraint of width {x:g}, which "
+                "cannot be computed with",
             )
     if s.constraint == "poisson" and min(s.auxdata) < 0:
         raise rejection(

@@ -156,6 +156,10 @@ def significance(
     FitError, ValueError
         As for `hypotest`.
     """
+    if not isinstance(expected, bool | np.bool_):
+        raise TypeError(f"expected is {expected!r}, expected True or False; data is a keyword")
+    if not math.isfinite(mu):
+        raise ValueError(f"mu is {mu}, expected a finite number")
     index = poi_index(model, poi)
     observed = Profile(model, model._data(data, auxdata), make_problem(model), index)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
@@ -225,10 +229,10 @@ def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:
     if not math.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
     if test_stat is None:
-        return "q0" if mu == 0.0 else "qtilde"
+        test_stat = "q0" if mu == 0.0 else "qtilde"
     if test_stat not in ("q0", "q", "qtilde"):
         raise ValueError(f"test_stat is {test_stat!r}, expected 'q0', 'q' or 'qtilde'")
-    if (test_stat == "q0") != (mu == 0.0):
+    if mu < 0.0 or (test_stat == "q0") != (mu == 0.0):
         raise ValueError(
             f"test_stat {test_stat!r} does not apply to mu={mu:g}: 'q0' tests mu=0, "
             "'q' and 'qtilde' test mu > 0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class UpperLimit:
     """
 
     observed: float
-    expected: Vector = field(repr=False)
+    expected: Vector
     level: float
     message: str = ""
 
@@ -88,19 +88,22 @@ def upper_limit(
     index = poi_index(model, poi)
     events = model._data(data, auxdata)
     problem = make_problem(model).at_least(index, 0.0)
-    message = ""
+    widened = False
     while True:
         observed = Profile(model, events, problem, index)
         found, bands = _limits(model, observed, 1.0 - level)
         largest, upper = max(found, float(bands[-1])), float(problem.upper[index])
         if largest <= upper:
             break
-        message = (
-            f"the limits reach {largest:.4g}, beyond the upper bound "
-            f"{model.bounds[index, 1]:g} of {observed.name!r}, which was widened for them"
-        )
         problem = problem.widen(index, 0.0, 2.0 * largest)
-    if message:
+        widened = True
+    message = (
+        f"the limits reach {largest:.4g}, beyond the upper bound {model.bounds[index, 1]:g} of "
+        f"{observed.name!r}, which was widened for them"
+    )
+    if not widened:
+        message = ""
+    else:
         warnings.warn(message, FitWarning, stacklevel=2)
     return UpperLimit(found, bands, level, message)
 

@@ -44,6 +44,11 @@ class Problem:
 
     def at_least(self, parameter: int, lower: float) -> Problem:
         """The same problem with the lower bound of one parameter raised where needed."""
+        if self.upper[parameter] < lower:
+            raise ValueError(
+                f"the upper bound of the parameter of interest is {self.upper[parameter]:g}, "
+                f"expected at least {lower:g}"
+            )
         low, init = self.lower.copy(), self.init.copy()
         low[parameter] = max(low[parameter], lower)
         init[parameter] = max(init[parameter], lower)

@@ -56,7 +56,7 @@ class Profile:
         best: Vector | None = None,
     ) -> None:
         name = model.parameter_names[poi]
-        if problem.fixed[poi]:
+        if problem.fixed[poi] or problem.lower[poi] == problem.upper[poi]:
             raise ValueError(f"the parameter of interest {name!r} is fixed; release it")
         self.model = model
         self.data = data
@@ -80,14 +80,17 @@ class Profile:
         """
         if value == self.best[self.poi]:
             return self.best
-        what = f"the fit with {self.name}={value:g}"
+        # From the best fit and from the start: where there are two minima, either may be lower.
         near = self.problem.start(self.best).fix(self.poi, value)
-        for problem in (near, self.problem.fix(self.poi, value)):
-            minimum = minimise(self.model, self.data, problem)
-            if minimum.status != _INFINITE:
-                require_converged(self.model, minimum, what)
-                return minimum.values
-        return None
+        fits = [
+            minimise(self.model, self.data, problem)
+            for problem in (near, self.problem.fix(self.poi, value))
+        ]
+        if all(fit.status == _INFINITE for fit in fits):
+            return None
+        lowest = min(fits, key=lambda fit: (fit.status != 0, fit.nll))
+        require_converged(self.model, lowest, f"the fit with {self.name}={value:g}")
+        return lowest.values
 
     def statistic(self, value: float) -> float:
         """-2 ln of the profile likelihood ratio at a value, formed bin by bin.

@@ -209,7 +209,7 @@ def ranking_table(model: HistFactoryModel, rows: list[dict[str, Any]]) -> None:
         (
             f"{row['rank']:>{len(str(len(rows)))}}",
             str(row["name"]),
-            *("-" if math.isnan(row[key]) else impact.format(row[key]) for key in shifts),
+            *("-" if _undefined(row, key) else impact.format(row[key]) for key in shifts),
             "-" if math.isnan(row["pull"]) else f"{row['pull']:+.2f}",
             "-" if math.isnan(row["constraint"]) else f"{row['constraint']:.2f}",
         )
@@ -218,3 +218,8 @@ def ranking_table(model: HistFactoryModel, rows: list[dict[str, Any]]) -> None:
     columns = ("#", "parameter", "up", "down", "pre up", "pre dn", "pull", "constr")
     _table(columns, cells, left=2, flexible=1)
     _print(Text(f"shift of {model.poi} when a parameter moves by its error (pre: before the fit)"))
+
+
+def _undefined(row: dict[str, Any], key: str) -> bool:
+    """Whether an impact failed, or is a pre-fit one of an unconstrained parameter."""
+    return math.isnan(row[key]) or (key.endswith("_prefit") and math.isnan(row["constraint"]))

@@ -202,7 +202,8 @@ class Workspace(_Record, frozen=True):
             if measurement.name == name:
                 return measurement
         raise WorkspaceError(
-            "$.measurements: " + unknown("measurement", name, (m.name for m in self.measurements))
+            "$.measurements: "
+            + unknown("measurement", str(name), (m.name for m in self.measurements))
         )
 
     def observation(self, channel_name: str) -> Observation:

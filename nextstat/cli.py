@@ -62,6 +62,13 @@ def _workspace_options(command: _Command) -> _Command:
     return command
 
 
+def _check_folder(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    """Complain about a plot that cannot be written before anything is computed."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(Path(path).parent)!r}")
+    return path
+
+
 def _model(
     workspace: str,
     measurement: str | None,
@@ -142,13 +149,15 @@ def validate(as_json: bool, **source: Any) -> None:
 
 @main.command()
 @_workspace_options
-@click.option("--asimov", is_flag=True, help="Fit the expectation at mu = 1 instead of the data.")
+@click.option(
+    "--asimov", is_flag=True, help="Fit the nominal expectation at mu = 1, blind to the data."
+)
 @click.option("--n-starts", default=1, show_default=True, help="Number of starting points.")
-@click.option("--top", default=None, type=int, help="Show the most pulled parameters only.")
+@click.option("--top", type=click.IntRange(min=1), help="Show the most pulled parameters only.")
 def fit(as_json: bool, asimov: bool, n_starts: int, top: int | None, **source: Any) -> None:
     """Fit a workspace: parameters, errors, pulls."""
     model = _model(**source)
-    data = asimov_data(model, 1.0) if asimov else None
+    data = asimov_data(model, 1.0, nuisances="nominal") if asimov else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # the exit code says it
         result = run_fit(model, data, n_starts=n_starts)
@@ -169,7 +178,11 @@ def significance(as_json: bool, **source: Any) -> None:
 @main.command()
 @_workspace_options
 @click.option("--mu", default=1.0, show_default=True, help="Tested value; 0 tests for discovery.")
-@click.option("--test-stat", type=click.Choice(["q0", "q", "qtilde"]), default=None)
+@click.option(
+    "--test-stat",
+    type=click.Choice(["q0", "q", "qtilde"]),
+    help="Test statistic; q0 for mu = 0 and qtilde otherwise by default.",
+)
 def hypotest(as_json: bool, mu: float, test_stat: Any, **source: Any) -> None:
     """Test a value of the parameter of interest: CLs and its expected band."""
     test = run_hypotest(_model(**source), mu, test_stat=test_stat)
@@ -188,9 +201,20 @@ def limit(as_json: bool, level: float, **source: Any) -> None:
 
 @main.command()
 @_workspace_options
-@click.option("--top", default=20, show_default=True, help="Number of parameters; 0 for all.")
+@click.option(
+    "--top",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Number of parameters; 0 for all.",
+)
 @click.option("--n-jobs", default=None, type=int, help="Threads; one per processor by default.")
-@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the ranking to this file.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False),
+    callback=_check_folder,
+    help="Draw the ranking to this file (.png, .pdf, ...).",
+)
 def rank(as_json: bool, top: int, n_jobs: int | None, plot: str | None, **source: Any) -> None:
     """Rank the nuisance parameters by their impact."""
     model = _model(**source)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._fit import MAX_ITERATIONS, TOLERANCE, require_minimum
-from nextstat._problem import Problem, make_problem
+from nextstat._problem import Bounds, Problem, make_problem
 from nextstat._profile import poi_index
 from nextstat._threads import resolve_n_jobs
 from nextstat.exceptions import FitWarning
@@ -36,6 +36,7 @@ def rank_impact(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    bounds: Bounds | None = None,
 ) -> list[dict[str, Any]]:
     """Rank the nuisance parameters by their impact on the parameter of interest.
 
@@ -58,6 +59,9 @@ def rank_impact(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
+    bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
+        In place of the model's. A parameter of interest that is stopped by its bound in the fits
+        has no meaningful impacts (a `FitWarning` says so): widen its bounds here.
 
     Returns
     -------
@@ -92,7 +96,12 @@ def rank_impact(
         raise ValueError(f"top_n is {top_n}, expected at least 1")
     index = poi_index(model, poi)
     rows = _impacts(
-        model, model._data(data, auxdata), index, resolve_n_jobs(n_jobs), progress=progress
+        model,
+        model._data(data, auxdata),
+        make_problem(model, bounds=bounds),
+        index,
+        resolve_n_jobs(n_jobs),
+        progress=progress,
     )
     rows.sort(key=lambda row: (np.isnan(row["total_impact"]), -row["total_impact"]))
     for rank, row in enumerate(rows, start=1):
@@ -146,21 +155,27 @@ _COLUMNS = (
 
 
 def _impacts(
-    model: HistFactoryModel, data: _core.Data, poi: int, n_threads: int, *, progress: bool
+    model: HistFactoryModel,
+    data: _core.Data,
+    problem: Problem,
+    poi: int,
+    n_threads: int,
+    *,
+    progress: bool,
 ) -> list[dict[str, Any]]:
     """Rows of the ranking, unsorted and without rank."""
-    problem = make_problem(model)
-    if problem.fixed[poi]:
+    fixed = problem.fixed | (problem.lower == problem.upper)
+    if fixed[poi]:
         raise ValueError(f"the parameter of interest {model.parameter_names[poi]!r} is fixed")
     minimum = require_minimum(model, data, problem, "the global fit")
     best, errors = minimum.values, minimum.errors()
     errors[minimum.held] = np.nan
     table = model.parameters
-    nuisances = np.flatnonzero(~problem.fixed & (np.arange(len(table)) != poi))
+    nuisances = np.flatnonzero(~fixed & (np.arange(len(table)) != poi))
     width = np.where(np.isnan(table.width), 0.0, table.width)
     # (4, nuisances): up, down, up prefit, down prefit
     shifts = np.stack([errors, -errors, width, -width])[:, nuisances]
-    values = np.clip(best[nuisances] + shifts, *model.bounds[nuisances].T)
+    values = np.clip(best[nuisances] + shifts, problem.lower[nuisances], problem.upper[nuisances])
     fitted = np.where(np.isnan(shifts), np.nan, best[poi])
     moved = np.isfinite(shifts) & (values != best[nuisances])
     order = np.argwhere(moved.T)[:, ::-1]  # the four refits of a parameter side by side
@@ -180,6 +195,16 @@ def _impacts(
         warnings.warn(
             f"{len(failed)} refits did not converge; NaN impacts for: "
             + ", ".join(sorted(set(failed))),
+            FitWarning,
+            stacklevel=3,
+        )
+    stopped = (fitted <= problem.lower[poi]) | (fitted >= problem.upper[poi])
+    if stopped.any():
+        name = table.names[poi]
+        warnings.warn(
+            f"{name!r} is stopped by its bounds [{problem.lower[poi]:g}, {problem.upper[poi]:g}] "
+            f"in {np.count_nonzero(stopped)} of {stopped.size} fits, whose impacts are cut short; "
+            f"widen them, for example bounds={{{name!r}: (-10, 10)}}",
             FitWarning,
             stacklevel=3,
         )

@@ -269,7 +269,7 @@ def _choose_poi(
     names = [name for s in compiled.parameter_sets for name in s.names()]
     if asked is not None:
         if asked not in names:
-            raise WorkspaceError(f"poi: {unknown('parameter', asked, names)}")
+            raise WorkspaceError(f"poi: {unknown('parameter', str(asked), names)}")
         return asked
     poi = measurement.config.poi
     if not poi or poi in names:

@@ -104,9 +104,16 @@ class FitResult:
         """Correlation matrix, (P, P); NaN where `errors` is."""
         return self.covariance / np.outer(self.errors, self.errors)
 
+    def error(self, name: str) -> float:
+        """Standard deviation of the parameter called `name`; NaN where `errors` is."""
+        return float(self.errors[self._index(name)])
+
     def __getitem__(self, name: str) -> float:
+        return float(self.values[self._index(name)])
+
+    def _index(self, name: str) -> int:
         try:
-            return float(self.values[self.parameter_names.index(name)])
+            return self.parameter_names.index(name)
         except ValueError:
             raise KeyError(unknown("parameter", str(name), self.parameter_names)) from None
 
@@ -145,7 +152,9 @@ class FitResult:
         return frame
 
     def __repr__(self) -> str:
-        best = "" if self.poi is None else f"{self.poi}={self.mu:.4g}, "
+        best = (
+            "" if self.poi is None else f"{self.poi}={self.mu:.4g} +/- {self.error(self.poi):.2g}, "
+        )
         return (
             f"FitResult({best}nll={self.nll:.6g}, edm={self.edm:.1e}, status={self.status!r}, "
             f"n_iter={self.n_iter}, {self.time_ms:.2g} ms)"

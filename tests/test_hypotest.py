@@ -10,7 +10,7 @@ import numpy as np
 import pyhf
 import pytest
 from hypothesis import given, settings
-from random_workspaces import random_workspace, seeds
+from random_workspaces import seeds
 from scipy.special import ndtr
 from test_fit import counting, normfactor, one_channel
 
@@ -144,7 +144,7 @@ def test_limit_matches_pyhf(seed: int) -> None:
 @given(seed=seeds)
 @settings(max_examples=40, deadline=None)
 def test_limit_is_where_cls_crosses(seed: int) -> None:
-    model = nextstat.from_pyhf(random_workspace(seed % 1000))
+    model = nextstat.from_pyhf(simple(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)
         try:

@@ -205,7 +205,7 @@ def test_no_rows() -> None:
 
 def test_from_model() -> None:
     """`plot_rank_impact` draws the rows of `rank_impact`."""
-    model = nextstat.from_pyhf(make_workspace(2, 4, 3, 5, random_state=0))
+    model = nextstat.from_pyhf(make_workspace(2, 4, 3, 5, mu=3.0, random_state=0))
     rows = interpret.rank_impact(model, top_n=6)
     figure = interpret.plot_rank_impact(model, top_n=6)
     _, impacts = parts(figure)

@@ -461,7 +461,7 @@ def test_unknown_measurement_or_channel() -> None:
         match=r"unknown measurement 'Nominal' \(did you mean 'nominal'\?\)",
     ):
         workspace.measurement("Nominal")
-    with pytest.raises(WorkspaceError, match=r"^\$\.observations: unknown channel 'VR'"):
+    with pytest.raises(WorkspaceError, match=r"^\$\.observations: 'VR' is no channel"):
         workspace.observation("VR")
 
 
@@ -562,7 +562,7 @@ def test_accepted(place: str, value: Any) -> None:
 def test_observation_without_channel_is_kept_with_a_warning() -> None:
     workspace = changed("$.observations[-]", {"name": "VR", "data": [1.0]})
     with pytest.warns(
-        WorkspaceWarning, match=r"^\$\.observations\[2\]\.name: unknown channel 'VR'"
+        WorkspaceWarning, match=r"^\$\.observations\[2\]\.name: 'VR' is no channel"
     ) as caught:
         assert len(load(workspace).observations) == 3
     assert caught[0].filename == __file__

@@ -28,7 +28,7 @@ py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& 
   {
     py::gil_scoped_release release;
     refits = refit_shifted(model, data, minimum.minimum, problem, poi, parameters, values,
-                           n_threads > 0 ? n_threads : num_threads());
+                           usable_threads(n_threads));
   }
   py::array_t<double> fitted(static_cast<py::ssize_t>(refits.size()));
   py::array_t<int> status(static_cast<py::ssize_t>(refits.size()));
