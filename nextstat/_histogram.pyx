@@ -3,7 +3,6 @@
 
 import numpy as np
 
-cimport cython
 from cython cimport floating
 
 

@@ -461,7 +461,7 @@ def test_unknown_measurement_or_channel() -> None:
         match=r"unknown measurement 'Nominal' \(did you mean 'nominal'\?\)",
     ):
         workspace.measurement("Nominal")
-    with pytest.raises(WorkspaceError, match=r"^\$\.observations: 'VR' is no channel"):
+    with pytest.raises(WorkspaceError, match=r"^\$\.observations: unknown channel 'VR'"):
         workspace.observation("VR")
 
 
