@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from nextstat._rejection import rejection, show
+from nextstat._rejection import listing, rejection, show
 from nextstat.exceptions import WorkspaceError
 
 
@@ -49,10 +49,23 @@ def read(source: str | bytes | os.PathLike[str], opening: str, root: str = "$") 
     return text
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise WorkspaceError(
+                f"$: the key {show(key)} stands {keys.count(key)} times in one object, whose keys "
+                f"are {listing(keys)}; expected it once"
+            )
+    return dict(pairs)
+
+
 def parse(text: bytes, root: str = "$") -> Any:
-    """Plain data from JSON text; every number in it is finite."""
+    """Plain data from JSON text; every number in it is finite, every key distinct."""
     try:
-        return msgspec.json.decode(text)
+        document = msgspec.json.decode(text)
+        json.loads(text, object_pairs_hook=_distinct)
+        return document
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass  # The slower parser says where it stops, and `plain` finds NaN, Infinity and 1e999.
     try:

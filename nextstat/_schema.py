@@ -222,6 +222,18 @@ class Workspace(_Record, frozen=True):
             + unknown("channel", channel_name, (o.name for o in self.observations))
         )
 
+    def n_keys(self) -> int:
+        """Number of keys of all objects in the JSON text, if no optional one is left out."""
+        samples = [sample for channel in self.channels for sample in channel.samples]
+        modifiers = [type(modifier) for sample in samples for modifier in sample.modifiers]
+        paired = modifiers.count(NormSys) + modifiers.count(HistoSys)
+        settings = [p for m in self.measurements for p in m.config.parameters]
+        given = sum(value is not None for p in settings for value in msgspec.structs.astuple(p))
+        fixed_part = 4 + 2 * len(self.observations) + 4 * len(self.measurements) + given
+        return (
+            fixed_part + 2 * len(self.channels) + 3 * (len(samples) + len(modifiers)) + 2 * paired
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and floats, as `json.load` would give them."""
         document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))

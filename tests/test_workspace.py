@@ -568,6 +568,21 @@ def test_observation_without_channel_is_kept_with_a_warning() -> None:
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"name": "mu", "type": "normfactor", "data": null, "data": null}', "data"),
+        ('{"name": "mu", "name": "mu", "type": "normfactor", "data": null}', "name"),
+    ],
+)
+def test_key_that_stands_twice(text: str, key: str) -> None:
+    whole = json.dumps(small())
+    once = '{"name": "mu", "type": "normfactor", "data": null}'
+    assert once in whole
+    with pytest.raises(WorkspaceError, match=f"the key '{key}' stands 2 times in one object"):
+        load(whole.replace(once, text, 1))
+
+
 def test_round_trip() -> None:
     workspace = load(small())
     assert workspace.to_dict() == small()
