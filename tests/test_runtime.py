@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ def run_python(script: str, *arguments: str) -> str:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        cwd=tempfile.gettempdir(),  # not the checkout, whose nextstat/ holds no extension module
     ) as process:
         try:
             output, errors = process.communicate(timeout=60)
