@@ -198,9 +198,14 @@ void multiply(const ArrowShape& shape, const Arrow& H, const double* x, double* 
   out_local.tail(shape.n_local - K).setZero();
   for (int k = 0; k < n_blocks(shape); ++k) {
     const int first = shape.block[k], size = shape.block[k + 1] - first;
-    const ConstMatrixMap D(H.D.data() + shape.block_offset[k], size, size);
-    out_local.segment(first, size) +=
-        D.selfadjointView<Eigen::Lower>() * local.segment(first, size);
+    const double* D = H.D.data() + shape.block_offset[k];
+    for (int j = 0; j < size; ++j) {
+      out_local[first + j] += D[j * size + j] * local[first + j];
+      for (int i = j + 1; i < size; ++i) {
+        out_local[first + i] += D[j * size + i] * local[first + j];
+        out_local[first + j] += D[j * size + i] * local[first + i];
+      }
+    }
   }
 }
 
@@ -212,16 +217,22 @@ void inverse_diagonal(const ArrowShape& shape, const ArrowFactor& f, double* dia
   for (int g = 0; g < G; ++g)
     diagonal[g] = f.free[g] ? inverse.col(g).tail(G - g).squaredNorm() : 0.0;
   const Matrix Y = inverse.triangularView<Eigen::Lower>() * Z;  // (G, K)
+  Vector unit(shape.n_local);
   for (int k = 0; k < n_blocks(shape); ++k) {
     const int first = shape.block[k], size = shape.block[k + 1] - first;
     const double* LD = f.LD.data() + shape.block_offset[k];
     for (int j = 0; j < size; ++j) {
       // column j of the block's inverse factor: v = L_D^-1 e_j, variance |v|^2 + |Y v|^2
-      Vector v = Vector::Zero(size);
+      auto v = unit.head(size);
+      v.setZero();
       v[j] = 1.0;
       forward_block(LD, size, v.data());
       double variance = v.squaredNorm();
-      if (first < K) variance += (Y.middleCols(first, size) * v).squaredNorm();
+      if (size == 1 && first < K) {
+        variance += v[0] * v[0] * Y.col(first).squaredNorm();
+      } else if (first < K) {
+        variance += (Y.middleCols(first, size) * v).squaredNorm();
+      }
       diagonal[G + first + j] = f.free[G + first + j] ? variance : 0.0;
     }
   }

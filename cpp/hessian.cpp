@@ -167,9 +167,17 @@ class BlockHessian {
         if (!m.is_local(p)) {
           e.J[static_cast<std::size_t>(block.column[p]) * bins + b] += others * yield[b];
         }
-        for (int k = 0; k < columns; ++k) {
-          const double step = w * others * e.J_group[static_cast<std::size_t>(k) * bins + b];
-          if (step != 0.0) coupling(p, block.globals[k]) += step;
+        const double* __restrict from = e.J_group.data() + b;
+        if (m.is_local(p)) {
+          double* __restrict column = local_column(p);
+          for (int k = 0; k < columns; ++k) {
+            column[block.globals[k]] += w * others * from[static_cast<std::size_t>(k) * bins];
+          }
+        } else {
+          for (int k = 0; k < columns; ++k) {
+            if (block.globals[k] == p) continue;
+            global(p, block.globals[k]) += w * others * from[static_cast<std::size_t>(k) * bins];
+          }
         }
         for (int f2 = group.factor; f2 < f; ++f2) {
           coupling(p, m.binwise[m.binwise_offset[f2] + b]) +=
@@ -219,8 +227,7 @@ class BlockHessian {
     }
     for (int i = 0; i < n_local; ++i) {
       const double Wi = W * local_slope[i];
-      double* __restrict column =
-          H.B.data() + static_cast<std::size_t>(local[i] - m.n_global) * m.n_global;
+      double* __restrict column = local_column(local[i]);
       for (int k = 0; k < columns; ++k) {
         column[block.globals[k]] += Wi * e.J[static_cast<std::size_t>(k) * channel.n_bins + b];
       }
@@ -249,6 +256,11 @@ class BlockHessian {
   double& diagonal(int p) {
     if (m.is_local(p)) return H.D[shape.entry[p - m.n_global]];
     return H.A[static_cast<std::size_t>(p) * m.n_global + p];
+  }
+
+  // Column of B that couples a local to the globals.
+  double* local_column(int p) {
+    return H.B.data() + static_cast<std::size_t>(p - m.n_global) * m.n_global;
   }
 
   // Entry (p, q) of two different globals; either order.

@@ -16,19 +16,24 @@ from nextstat import FitWarning, HistFactoryModel
 from nextstat.interpret import rank_impact, rank_impact_df
 
 
-def refit(model: HistFactoryModel, best: Any, name: str, shift: float) -> list[float]:
+def refit(
+    model: HistFactoryModel, best: Any, name: str, shift: float, reported: float
+) -> list[float]:
     """Shift of mu when one parameter is held at its fitted value plus `shift`, by plain fits.
 
-    One starts from the linear response, one from the global fit: there may be two basins.
+    There may be several basins. One fit starts from the linear response, one from the global fit,
+    and one from the profile at the reported value: it stays there if that is a minimum.
     """
     k = model.parameters.index(name)
     low, high = model.bounds.T
     value = float(np.clip(best[name] + shift, low[k], high[k]))
     response = best.covariance[:, k] / best.covariance[k, k]
     linear = np.clip(best.values + response * (value - best[name]), low, high)
+    mu = float(np.clip(best.mu + reported, *model.bounds[model.parameters.index("mu")]))
+    profile = nextstat.fit(model, init=linear, fixed={name: value, "mu": mu}).values
     return [
         nextstat.fit(model, init=start, fixed={name: value}).mu - best.mu
-        for start in (linear, best.values)
+        for start in (linear, best.values, profile)
     ]
 
 
@@ -59,7 +64,7 @@ def test_rows_are_refits(seed: int) -> None:
                 if np.isnan(shift):
                     assert row[key] == 0.0
                 elif not np.isnan(row[key]):
-                    shifts = refit(model, best, row["name"], shift)
+                    shifts = refit(model, best, row["name"], shift, row[key])
                     assert min(abs(row[key] - x) for x in shifts) < tolerance
 
 
