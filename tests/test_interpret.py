@@ -21,8 +21,8 @@ def refit(
 ) -> list[float]:
     """Shift of mu when one parameter is held at its fitted value plus `shift`, by plain fits.
 
-    There may be several basins. One fit starts from the linear response, one from the global fit,
-    and one from the profile at the reported value: it stays there if that is a minimum.
+    There may be several basins. Fits start from the linear response, from the global fit, from
+    the profile at the reported value, where one stays if that is a minimum, and from anywhere.
     """
     k = model.parameters.index(name)
     low, high = model.bounds.T
@@ -31,10 +31,12 @@ def refit(
     linear = np.clip(best.values + response * (value - best[name]), low, high)
     mu = float(np.clip(best.mu + reported, *model.bounds[model.parameters.index("mu")]))
     profile = nextstat.fit(model, init=linear, fixed={name: value, "mu": mu}).values
-    return [
-        nextstat.fit(model, init=start, fixed={name: value}).mu - best.mu
+    fits = [
+        nextstat.fit(model, init=start, fixed={name: value})
         for start in (linear, best.values, profile)
     ]
+    fits.append(nextstat.fit(model, fixed={name: value}, n_starts=10))
+    return [fit.mu - best.mu for fit in fits]
 
 
 @given(seed=seeds)
