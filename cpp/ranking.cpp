@@ -25,7 +25,7 @@ class ShiftedFit {
 
   Refit run(int poi, int parameter, double value) {
     const int k = model_.internal[parameter];
-    const bool linear_start = !global_.held[k] && start(k, value);
+    const bool linear_start = !global_.held[k] && start(k, value) && beats_plain_shift(k, value);
     if (linear_start && descend(k)) {
       return {theta_[model_.internal[poi]], FitStatus::converged};
     }
@@ -46,6 +46,18 @@ class ShiftedFit {
     return within_bounds(k);
   }
 
+  // Whether the linear response is lower than the shift of one parameter alone. If not, the
+  // likelihood is far from a parabola, and quasi-Newton steps might end in another basin.
+  bool beats_plain_shift(int k, double value) {
+    kernels_.expected(model_, theta_.data(), evaluation_);
+    const Doubles response_nu = evaluation_.nu;
+    next_ = global_.theta;
+    next_[k] = value;
+    kernels_.expected(model_, next_.data(), evaluation_);
+    return kernels_.difference(model_, data_, theta_.data(), response_nu.data(), next_.data(),
+                               evaluation_.nu.data()) <= 0.0;
+  }
+
   bool within_bounds(int k) const {
     for (int i = 0; i < model_.n_params; ++i) {
       const int p = model_.external[i];
@@ -58,13 +70,16 @@ class ShiftedFit {
   bool descend(int k) {
     n_pairs_ = 0;
     differentiate(k, gradient_);
+    const Doubles start = theta_, start_nu = evaluation_.nu;
     for (int iteration = 0; iteration < max_pairs; ++iteration) {
       apply_inverse(k);
       const double slope = dot(gradient_, direction_);
       if (!(slope <= 0.0)) return false;
-      if (-0.5 * slope < refit_edm) return held_parameters_stay(k);
+      if (-0.5 * slope < refit_edm) {
+        return held_parameters_stay(k) && lower_than(start, start_nu);
+      }
       if (!advance(k, slope)) return false;
-      remember();
+      if (!remember()) return false;
       gradient_.swap(next_);
     }
     return false;
@@ -131,7 +146,14 @@ class ShiftedFit {
     }
   }
 
-  void remember() {
+  // The nll has not risen since the start: quasi-Newton steps have not wandered off.
+  bool lower_than(const Doubles& start, const Doubles& start_nu) const {
+    return kernels_.difference(model_, data_, theta_.data(), evaluation_.nu.data(), start.data(),
+                               start_nu.data()) <= refit_edm;
+  }
+
+  // Adds the last step and change of gradient to the pairs; false if the nll bends down there.
+  bool remember() {
     const std::size_t P = model_.n_params;
     if (n_pairs_ == static_cast<int>(steps_.size())) {
       steps_.emplace_back(P);
@@ -143,7 +165,9 @@ class ShiftedFit {
       changes_[n_pairs_][i] = next_[i] - gradient_[i];
     }
     curvature_[n_pairs_] = dot(steps_[n_pairs_], changes_[n_pairs_]);
-    if (curvature_[n_pairs_] > 0.0) ++n_pairs_;
+    if (!(curvature_[n_pairs_] > 0.0)) return false;
+    ++n_pairs_;
+    return true;
   }
 
   // The bounded Newton method, from the linear response if there is one.

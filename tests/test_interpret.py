@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from random_workspaces import random_workspace, seeds
+from random_workspaces import seeds
 from test_fit import counting
 
 import nextstat
@@ -42,7 +42,8 @@ def refit(
 @given(seed=seeds)
 @settings(max_examples=40, deadline=None)
 def test_rows_are_refits(seed: int) -> None:
-    model = nextstat.from_pyhf(random_workspace(seed % 5000, tension=0.5))
+    workspace = nextstat.datasets.make_workspace(2, 3, 3, 5, shapesys=True, random_state=seed)
+    model = nextstat.from_pyhf(workspace)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)
         best = nextstat.fit(model)
