@@ -88,7 +88,6 @@ def upper_limit(
     index = poi_index(model, poi)
     events = model._data(data, auxdata)
     problem = make_problem(model).at_least(index, 0.0)
-    widened = False
     while True:
         observed = Profile(model, events, problem, index)
         found, bands = _limits(model, observed, 1.0 - level)
@@ -96,14 +95,12 @@ def upper_limit(
         if largest <= upper:
             break
         problem = problem.widen(index, 0.0, 2.0 * largest)
-        widened = True
-    message = (
-        f"the limits reach {largest:.4g}, beyond the upper bound {model.bounds[index, 1]:g} of "
-        f"{observed.name!r}, which was widened for them"
-    )
-    if not widened:
-        message = ""
-    else:
+    message = ""
+    if upper > model.bounds[index, 1]:
+        message = (
+            f"the limits reach {largest:.4g}, beyond the upper bound {model.bounds[index, 1]:g} "
+            f"of {observed.name!r}, which was widened for them"
+        )
         warnings.warn(message, FitWarning, stacklevel=2)
     return UpperLimit(found, bands, level, message)
 
