@@ -34,4 +34,10 @@ struct AlignedAllocator {
 
 using Doubles = std::vector<double, AlignedAllocator<double>>;
 
+inline double dot(const Doubles& x, const Doubles& y) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
+  return sum;
+}
+
 }  // namespace nextstat

@@ -181,16 +181,10 @@ class ShiftedFit {
     }
     init[parameter] = value;
     fixed[parameter] = 1;
-    if (!minimizer_) minimizer_ = std::make_unique<Minimizer>(model_, data_);
-    minimizer_->run(FitProblem{init.data(), problem_.lower, problem_.upper, fixed.data(),
-                               problem_.tolerance, problem_.max_iterations});
+    if (!minimizer_) minimizer_ = std::make_unique<Minimizer>(model_);
+    minimizer_->run(data_, FitProblem{init.data(), problem_.lower, problem_.upper, fixed.data(),
+                                      problem_.tolerance, problem_.max_iterations});
     return {minimizer_->point.theta[model_.internal[poi]], minimizer_->point.status};
-  }
-
-  static double dot(const Doubles& x, const Doubles& y) {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
-    return sum;
   }
 
   const Model& model_;

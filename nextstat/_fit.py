@@ -140,10 +140,22 @@ def require_converged(model: HistFactoryModel, minimum: _core.Minimum, what: str
 
 
 def _explain(model: HistFactoryModel, minimum: _core.Minimum) -> tuple[str, str]:
-    """Name and meaning of a status; a singular one names a parameter."""
+    """Name and meaning of a status, and the parameter or the bin it is about."""
     status, message = _STATUS[minimum.status]
-    if minimum.undetermined >= 0 and status == "singular":
+    if status == "singular" and minimum.undetermined >= 0:
         message += f" (one of them: {model.parameter_names[minimum.undetermined]!r})"
+    if status == "stalled":
+        expected = model.expected_data(minimum.values, include_auxdata=False)
+        empty = [
+            f"bin {b} of channel {channel!r}"
+            for channel, bins in model.channel_slices.items()
+            for b in np.flatnonzero(expected[bins] <= 0.0)
+        ]
+        if empty:
+            message = (
+                f"the nll is lowest at an edge, where {empty[0]}, which has no events, expects "
+                "none; no errors can be given there: change the bounds or merge the bin"
+            )
     return status, message
 
 

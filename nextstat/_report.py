@@ -80,12 +80,10 @@ def model_dict(model: HistFactoryModel) -> dict[str, Any]:
 def model_summary(model: HistFactoryModel) -> None:
     """Channels with their bins and events, and the parameters by kind."""
     by_sample = model.expected_by_sample(model.init)
-    first = np.concatenate([[0], np.cumsum(model.channel_bins)])
     rows = []
-    for c, channel in enumerate(model.channels):
-        bins = slice(first[c], first[c + 1])
+    for channel, bins in model.channel_slices.items():
         inside = by_sample[:, bins].sum(axis=1)
-        counts = (str(model.channel_bins[c]), f"{model.data[bins].sum():g}")
+        counts = (str(bins.stop - bins.start), f"{model.data[bins].sum():g}")
         yields = (f"{inside.sum():.2f}", str(np.count_nonzero(inside)))
         rows.append((channel, *counts, *yields))
     _table(("channel", "bins", "observed", "expected", "samples"), rows)

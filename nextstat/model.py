@@ -108,6 +108,13 @@ class HistFactoryModel:
         return self.parameters.auxdata
 
     @property
+    def channel_slices(self) -> dict[str, slice]:
+        """Where the bins of each channel are among all bins."""
+        last = np.cumsum(self.channel_bins).tolist()
+        bins = zip(self.channels, self.channel_bins, last, strict=True)
+        return {channel: slice(stop - n, stop) for channel, n, stop in bins}
+
+    @property
     def n_bins(self) -> int:
         """Number of bins, over all channels."""
         return int(self._core.n_bins)
@@ -141,13 +148,12 @@ class HistFactoryModel:
         """
         cells = _core.expected_by_sample(self._core, params)
         out = np.zeros((len(self.samples), self.n_bins))
-        first_bin = np.concatenate([[0], np.cumsum(self.channel_bins)])
+        slices = list(self.channel_slices.values())
         start = 0
         for channel, sample in self._compiled.sample_of:
-            n_bins = self.channel_bins[channel]
-            first = first_bin[channel]
-            out[sample, first : first + n_bins] = cells[start : start + n_bins]
-            start += n_bins
+            stop = start + self.channel_bins[channel]
+            out[sample, slices[channel]] = cells[start:stop]
+            start = stop
         return out
 
     def nll(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> float:

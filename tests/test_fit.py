@@ -245,6 +245,19 @@ def test_pinned_at_a_kink() -> None:
     assert result.active_bounds == ("shape",)
 
 
+def test_minimum_on_the_edge_of_no_expectation() -> None:
+    """An empty bin whose expectation would go below zero: the fit stops there and names it."""
+    shape = {"hi_data": [6.0, -2.0], "lo_data": [4.0, 6.0]}
+    modifiers = [normfactor("mu"), {"name": "shape", "type": "histosys", "data": shape}]
+    sample = {"name": "signal", "data": [5.0, 2.0], "modifiers": modifiers}
+    model = nextstat.from_pyhf(one_channel([sample], [9.0, 0.0]))
+    with pytest.warns(FitWarning, match="bin 1 of channel 'channel', which has no events"):
+        result = nextstat.fit(model)
+    assert result.status == "stalled"
+    assert result["shape"] == pytest.approx(0.5, abs=1e-9)
+    assert model.expected_data(result.values)[1] == pytest.approx(0.0, abs=1e-9)
+
+
 # Options and results ------------------------------------------------------------------------------
 
 

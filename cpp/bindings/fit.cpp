@@ -11,8 +11,8 @@ ExternalMinimum fit(const SharedModel& model, const Data& data, Array init, Arra
                              std::move(fixed), tolerance, max_iterations);
   const FitProblem problem = arrays.problem();
   py::gil_scoped_release release;
-  Minimizer minimizer(model, data);
-  minimizer.run(problem);
+  Minimizer minimizer(model);
+  minimizer.run(data, problem);
   return ExternalMinimum{model.external, std::move(minimizer.point)};
 }
 
@@ -71,16 +71,21 @@ ExternalMinimum set_state(const py::tuple& state) {
   };
   const ArrowShape shape(state[10].cast<int>(), state[11].cast<int>(),
                          state[12].cast<std::vector<int>>());
-  ArrowFactor factor(shape);
-  factor.L = doubles(13);
-  factor.Z = doubles(14);
-  factor.LD = doubles(15);
-  factor.free = flags(16);
-  return ExternalMinimum{
-      state[0].cast<std::vector<int>>(),
-      Minimum{static_cast<FitStatus>(state[1].cast<int>()), doubles(2), doubles(3), flags(4),
-              state[5].cast<double>(), state[6].cast<double>(), state[7].cast<int>(),
-              state[8].cast<int>(), shape, std::move(factor), state[9].cast<int>()}};
+  Minimum m(shape);
+  m.status = static_cast<FitStatus>(state[1].cast<int>());
+  m.theta = doubles(2);
+  m.gradient = doubles(3);
+  m.held = flags(4);
+  m.nll = state[5].cast<double>();
+  m.edm = state[6].cast<double>();
+  m.n_iterations = state[7].cast<int>();
+  m.n_evaluations = state[8].cast<int>();
+  m.undetermined = state[9].cast<int>();
+  m.factor.L = doubles(13);
+  m.factor.Z = doubles(14);
+  m.factor.LD = doubles(15);
+  m.factor.free = flags(16);
+  return ExternalMinimum{state[0].cast<std::vector<int>>(), std::move(m)};
 }
 
 template <class F>
