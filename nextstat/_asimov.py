@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._problem import make_problem
-from nextstat._profile import Profile, poi_index
+from nextstat._profile import Profile, observe
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -49,10 +48,7 @@ def asimov_data(
     """
     if not np.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
-    index = poi_index(model, poi)
-    problem = make_problem(model)
-    best = problem.init if nuisances == "nominal" else None
-    profile = Profile(model, model._data(data, auxdata), problem, index, best=best)
+    profile = observe(model, data=data, auxdata=auxdata, poi=poi)
     return asimov_at(model, asimov_parameters(profile, float(mu), nuisances))
 
 

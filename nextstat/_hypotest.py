@@ -1,23 +1,29 @@
-"""Hypothesis tests with asymptotic distributions (arXiv:1007.1727)."""
+"""Hypothesis tests (arXiv:1007.1727)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr, ndtr, ndtri
 
 from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
-from nextstat._problem import Bounds, Fixed, Init, make_problem
-from nextstat._profile import Profile, poi_index
+from nextstat._asymptotics import probabilities
+from nextstat._problem import Bounds, Fixed, Init
+from nextstat._profile import Profile, TestStatistic, observe
 from nextstat.model import HistFactoryModel, Vector
 
-TestStatistic = Literal["q0", "q", "qtilde"]
-
-BANDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+# For which values of the parameter of interest a statistic is defined.
+_TESTS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "q0": (lambda mu: mu == 0.0, "0"),
+    "q": (lambda mu: mu > 0.0, "mu > 0"),
+    "qtilde": (lambda mu: mu > 0.0, "mu > 0"),
+    "t": (lambda mu: True, "any mu"),
+    "ttilde": (lambda mu: mu > 0.0, "mu > 0"),
+}
 
 
 @dataclass(frozen=True)
@@ -118,16 +124,34 @@ def hypotest(
     statistic = _choose(test_stat, mu)
     if calculator != "asymptotics":
         raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics'")
-    index = poi_index(model, poi)
-    problem = make_problem(model, init, fixed, bounds)
-    if statistic == "q":
-        problem = problem.widen(index, -abs(problem.upper[index]), mu)
-    if statistic == "qtilde":
-        problem = problem.at_least(index, 0.0)
-    observed = Profile(model, model._data(data, auxdata), problem, index)
-    alternative = 1.0 if statistic == "q0" else 0.0
-    asimov = asimov_profile(model, observed, alternative)
-    return asymptotic_test(statistic, mu, observed, asimov)
+    observed = observe(
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=poi,
+        init=init,
+        fixed=fixed,
+        bounds=bounds,
+        statistic=statistic,
+    )
+    _check_bounds(observed, mu)
+    q = deviation(statistic, mu, observed)
+    asimov = asimov_profile(model, observed, 1.0 if mu == 0.0 else 0.0)
+    q_asimov = deviation(statistic, mu, asimov)
+    found = probabilities(statistic, q, q_asimov)
+    return HypoTestResult(
+        mu=mu,
+        test_stat=statistic,
+        test_statistic=q,
+        asimov_test_statistic=q_asimov,
+        pvalue=found.tested,
+        significance=found.significance,
+        clsb=found.tested,
+        clb=found.alternative,
+        cls=found.ratio,
+        expected=found.expected,
+        muhat=observed.muhat,
+    )
 
 
 def significance(
@@ -160,10 +184,9 @@ def significance(
         raise TypeError(f"expected is {expected!r}, expected True or False; data is a keyword")
     if not math.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
-    index = poi_index(model, poi)
-    observed = Profile(model, model._data(data, auxdata), make_problem(model), index)
+    observed = observe(model, data=data, auxdata=auxdata, poi=poi)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
-    return math.sqrt(one_sided("q0", 0.0, profile))
+    return math.sqrt(deviation("q0", 0.0, profile))
 
 
 def asimov_profile(
@@ -179,50 +202,19 @@ def asimov_profile(
     return Profile(model, data, problem, observed.poi, best=params)
 
 
-def one_sided(statistic: TestStatistic, mu: float, profile: Profile) -> float:
-    """q0, q or qtilde: the profile likelihood ratio where the data deviate to the tested side."""
-    muhat = profile.best[profile.poi]
-    if statistic == "q0":
-        return profile.statistic(0.0) if muhat > 0.0 else 0.0
-    return profile.statistic(mu) if muhat < mu else 0.0
-
-
-def asymptotic_test(
-    statistic: TestStatistic, mu: float, observed: Profile, asimov: Profile
-) -> HypoTestResult:
-    """p-values of a test from the statistic on the data and on the Asimov data."""
-    q, q_asimov = one_sided(statistic, mu, observed), one_sided(statistic, mu, asimov)
-    root, root_asimov = math.sqrt(q), math.sqrt(q_asimov)
-    # positions of the statistic in the normal distributions of the two hypotheses
-    if statistic == "qtilde" and math.inf > root > root_asimov > 0.0:
-        tested = -(q + q_asimov) / (2.0 * root_asimov)
-        alternative = (q_asimov - q) / (2.0 * root_asimov)
-    else:
-        tested = -root
-        alternative = root_asimov - root if root < math.inf else -math.inf
-    clsb = float(ndtr(tested))
-    bands = -root_asimov - BANDS[::-1]
-    expected = ndtr(bands) if statistic == "q0" else np.exp(log_ndtr(bands) - log_ndtr(BANDS))
-    return HypoTestResult(
-        mu=mu,
-        test_stat=statistic,
-        test_statistic=q,
-        asimov_test_statistic=q_asimov,
-        pvalue=clsb,
-        significance=root if statistic == "q0" else float(-ndtri(clsb)),
-        clsb=clsb,
-        clb=float(ndtr(alternative)),
-        cls=math.nan if statistic == "q0" else _ratio(tested, alternative),
-        expected=expected,
-        muhat=float(observed.best[observed.poi]),
-    )
-
-
-def _ratio(tested: float, alternative: float) -> float:
-    """Phi(tested) / Phi(alternative) without underflow of either; 0 if both vanish."""
-    if tested == -math.inf:
+def deviation(statistic: TestStatistic, mu: float, profile: Profile) -> float:
+    """The statistic: the profile likelihood ratio where the data deviate to the tested side."""
+    if statistic == "q0" and not profile.muhat > 0.0:
         return 0.0
-    return float(np.exp(log_ndtr(tested) - log_ndtr(alternative)))
+    if statistic in ("q", "qtilde") and not profile.muhat < mu:
+        return 0.0
+    return profile.statistic(mu)
+
+
+def asymptotic_cls(mu: float, observed: Profile, asimov: Profile) -> float:
+    """CLs of qtilde."""
+    q, q_asimov = (deviation("qtilde", mu, profile) for profile in (observed, asimov))
+    return probabilities("qtilde", q, q_asimov).ratio
 
 
 def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:
@@ -230,11 +222,21 @@ def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:
         raise ValueError(f"mu is {mu}, expected a finite number")
     if test_stat is None:
         test_stat = "q0" if mu == 0.0 else "qtilde"
-    if test_stat not in ("q0", "q", "qtilde"):
-        raise ValueError(f"test_stat is {test_stat!r}, expected 'q0', 'q' or 'qtilde'")
-    if mu < 0.0 or (test_stat == "q0") != (mu == 0.0):
+    if test_stat not in _TESTS:
+        raise ValueError(f"test_stat is {test_stat!r}, expected one of {list(_TESTS)}")
+    possible, condition = _TESTS[test_stat]
+    if not possible(mu):
         raise ValueError(
-            f"test_stat {test_stat!r} does not apply to mu={mu:g}: 'q0' tests mu=0, "
-            "'q' and 'qtilde' test mu > 0"
+            f"test_stat {test_stat!r} does not apply to mu={mu:g}, expected {condition}"
         )
     return test_stat
+
+
+def _check_bounds(profile: Profile, mu: float) -> None:
+    lower, upper = profile.problem.lower[profile.poi], profile.problem.upper[profile.poi]
+    if not lower <= mu <= upper:
+        wider = f"({min(lower, 2 * mu):g}, {max(upper, 2 * mu):g})"
+        raise ValueError(
+            f"mu is {mu:g}, outside the bounds [{lower:g}, {upper:g}] of {profile.name!r}; widen "
+            f"them, for example bounds={{{profile.name!r}: {wider}}}"
+        )

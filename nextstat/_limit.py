@@ -12,9 +12,9 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from nextstat._hypotest import BANDS, asimov_profile, asymptotic_test, one_sided
-from nextstat._problem import make_problem
-from nextstat._profile import Profile, poi_index
+from nextstat._asymptotics import BANDS
+from nextstat._hypotest import asimov_profile, asymptotic_cls, deviation
+from nextstat._profile import Profile, observe
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -85,16 +85,15 @@ def upper_limit(
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
-    index = poi_index(model, poi)
-    events = model._data(data, auxdata)
-    problem = make_problem(model).at_least(index, 0.0)
+    observed = observe(model, data=data, auxdata=auxdata, poi=poi, statistic="qtilde")
+    index = observed.poi
     while True:
-        observed = Profile(model, events, problem, index)
         found, bands = _limits(model, observed, 1.0 - level)
-        largest, upper = max(found, float(bands[-1])), float(problem.upper[index])
+        largest, upper = max(found, float(bands[-1])), float(observed.problem.upper[index])
         if largest <= upper:
             break
-        problem = problem.widen(index, 0.0, 2.0 * largest)
+        wider = observed.problem.widen(index, 0.0, 2.0 * largest)
+        observed = Profile(model, observed.data, wider, index)
     message = ""
     if upper > model.bounds[index, 1]:
         message = (
@@ -108,13 +107,13 @@ def upper_limit(
 def _limits(model: HistFactoryModel, observed: Profile, alpha: float) -> tuple[float, Vector]:
     """Observed limit, and expected ones (5,), at CLs = alpha."""
     asimov = asimov_profile(model, observed, 0.0)
-    roots = _Cached(lambda mu: math.sqrt(one_sided("qtilde", mu, asimov)))
+    roots = _Cached(lambda mu: math.sqrt(deviation("qtilde", mu, asimov)))
     targets = BANDS - ndtri(alpha * ndtr(BANDS))
     first = _first_guess(roots, float(targets[2]), observed)
     bands = np.array([_crossing(roots, float(t), first, observed.name) for t in targets])
 
     def excess(mu: float) -> float:
-        cls = asymptotic_test("qtilde", mu, observed, asimov).cls
+        cls = asymptotic_cls(mu, observed, asimov)
         return math.log(alpha / max(cls, 1e-300))
 
     return _crossing(_Cached(excess), 0.0, float(bands[2]), observed.name), bands

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Literal
+
+import numpy.typing as npt
+
 from nextstat import _core
 from nextstat._fit import minimise, require_converged, require_minimum
-from nextstat._problem import Problem
+from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat._rejection import unknown
 from nextstat.model import HistFactoryModel, Vector
 
+TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
+
 _INFINITE = 4  # FitStatus of the core
-_ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
+ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
 
 
 def poi_index(model: HistFactoryModel, poi: str | None) -> int:
@@ -63,9 +70,19 @@ class Profile:
         self.poi = poi
         self.problem = problem
         self.name = name
-        if best is None:
-            best = require_minimum(model, data, problem, "the global fit").values
-        self.best = best
+        if best is not None:
+            self.best = best
+        self._known: dict[float, Vector | None] = {}
+
+    @cached_property
+    def best(self) -> Vector:
+        """The global minimum, (P,)."""
+        return require_minimum(self.model, self.data, self.problem, "the global fit").values
+
+    @property
+    def muhat(self) -> float:
+        """Fitted value of the parameter."""
+        return float(self.best[self.poi])
 
     def at(self, value: float) -> Vector | None:
         """Parameters that minimise the nll at a value of the parameter, (P,).
@@ -78,13 +95,20 @@ class Profile:
         FitError
             If the fit did not converge.
         """
-        if value == self.best[self.poi]:
+        if value == self.muhat:
             return self.best
-        # From the best fit and from the start: where there are two minima, either may be lower.
-        near = self.problem.start(self.best).fix(self.poi, value)
+        if value not in self._known:
+            self._known[value] = self._fit_at(value)
+        return self._known[value]
+
+    def _fit_at(self, value: float) -> Vector | None:
+        # From a neighbour and from the start: where there are two minima, either may be lower.
+        neighbours = {x: params for x, params in self._known.items() if params is not None}
+        neighbours[self.muhat] = self.best
+        near = neighbours[min(neighbours, key=lambda x: abs(x - value))]
         fits = [
-            minimise(self.model, self.data, problem)
-            for problem in (near, self.problem.fix(self.poi, value))
+            minimise(self.model, self.data, start.fix(self.poi, value))
+            for start in (self.problem.start(near), self.problem)
         ]
         if all(fit.status == _INFINITE for fit in fits):
             return None
@@ -104,7 +128,7 @@ class Profile:
         if conditional is None:
             return float("inf")
         twice = 2.0 * self._above_best(conditional)
-        if twice < -_ROUNDING:  # the global fit had stopped in another basin
+        if twice < -ROUNDING:  # the global fit had stopped in another basin
             start = self.problem.start(conditional)
             better = require_minimum(self.model, self.data, start, "the global fit").values
             if self._above_best(better) < 0.0:
@@ -114,3 +138,32 @@ class Profile:
 
     def _above_best(self, params: Vector) -> float:
         return _core.nll_difference(self.model._core, self.data, params, self.best)
+
+
+def observe(
+    model: HistFactoryModel,
+    *,
+    data: npt.ArrayLike | None = None,
+    auxdata: npt.ArrayLike | None = None,
+    poi: str | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+    statistic: TestStatistic | None = None,
+) -> Profile:
+    """The profile of a caller's data, its parameter of interest within the statistic's bounds.
+
+    q and t let it become negative, whatever the model says; qtilde and ttilde never do.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If an option is impossible or a name unknown.
+    """
+    index = poi_index(model, poi)
+    problem = make_problem(model, init, fixed, bounds)
+    if statistic in ("q", "t"):
+        problem = problem.widen(index, -abs(problem.upper[index]), problem.upper[index])
+    if statistic in ("qtilde", "ttilde"):
+        problem = problem.at_least(index, 0.0)
+    return Profile(model, model._data(data, auxdata), problem, index)
