@@ -20,10 +20,22 @@ static inline double log_ratio(double x1, double x0) {
   return step > -0.5 ? std::log1p(step) : std::log(x1 / x0);
 }
 
-// Poisson term of one bin, (nu - n ln nu) - (n - n ln n). Where n = 0 a negative nu counts as 0;
-// where n > 0 a non-positive nu is infinitely unlikely.
-static inline double poisson(double nu, double n) {
-  if (n == 0.0) return nu > 0.0 ? nu : 0.0;
+// max(nu, 0), its kink rounded off over a width: width ln(1 + exp(nu / width)).
+static inline double rounded_positive(double nu, double width) {
+  const double positive = nu > 0.0 ? nu : 0.0;
+  return width == 0.0 ? positive : positive + width * std::log1p(std::exp(-std::fabs(nu) / width));
+}
+
+static inline Term rounded_positive_derivatives(double nu, double width) {
+  if (width == 0.0) return {nu > 0.0 ? nu : 0.0, nu < 0.0 ? 0.0 : 1.0, 0.0};
+  const double slope = 1.0 / (1.0 + std::exp(-nu / width));
+  return {rounded_positive(nu, width), slope, slope * (1.0 - slope) / width};
+}
+
+// Poisson term of one bin, (nu - n ln nu) - (n - n ln n). Where n = 0 a negative nu counts as 0,
+// with the kink rounded off over `edge`; where n > 0 a non-positive nu is infinitely unlikely.
+static inline double poisson(double nu, double n, double edge) {
+  if (n == 0.0) return rounded_positive(nu, edge);
   if (!(nu > 0.0)) return std::numeric_limits<double>::infinity();
   return (nu - n) - n * log_ratio(nu, n);
 }
@@ -39,14 +51,14 @@ static inline double poisson_minimum(double n) {
          x * (1.0 / 12.0 - x2 * (1.0 / 360.0 - x2 * (1.0 / 1260.0 - x2 * (1.0 / 1680.0))));
 }
 
-static inline Term poisson_derivatives(double nu, double n) {
-  if (n == 0.0) return {nu > 0.0 ? nu : 0.0, nu < 0.0 ? 0.0 : 1.0, 0.0};
+static inline Term poisson_derivatives(double nu, double n, double edge) {
+  if (n == 0.0) return rounded_positive_derivatives(nu, edge);
   const double ratio = n / nu;
-  return {poisson(nu, n), 1.0 - ratio, ratio / nu};
+  return {poisson(nu, n, edge), 1.0 - ratio, ratio / nu};
 }
 
-static inline double poisson_difference(double nu1, double nu0, double n) {
-  if (n == 0.0) return (nu1 > 0.0 ? nu1 : 0.0) - (nu0 > 0.0 ? nu0 : 0.0);
+static inline double poisson_difference(double nu1, double nu0, double n, double edge) {
+  if (n == 0.0) return rounded_positive(nu1, edge) - rounded_positive(nu0, edge);
   if (!(nu1 > 0.0)) return std::numeric_limits<double>::infinity();
   if (!(nu0 > 0.0)) return -std::numeric_limits<double>::infinity();
   return (nu1 - nu0) - n * log_ratio(nu1, nu0);
@@ -64,7 +76,7 @@ static inline double gaussian_difference(double t1, double t0, double a, double 
 
 // Poisson constraint: an auxiliary measurement a of the mean tau t.
 static inline double poisson_constraint(double t, double a, double tau) {
-  return poisson(tau * t, a);
+  return poisson(tau * t, a, 0.0);
 }
 
 static inline Term poisson_constraint_derivatives(double t, double a, double tau) {

@@ -19,7 +19,7 @@ namespace {
 double poisson_terms(const Model& m, const Data& data, Evaluation& e) {
   double sum = 0.0;
   for (int b = 0; b < m.n_bins; ++b) {
-    const Term term = poisson_derivatives(e.nu[b], data.n[b]);
+    const Term term = poisson_derivatives(e.nu[b], data.n[b], data.edge);
     sum += term.value;
     e.weight[b] = term.first;
     e.curvature[b] = term.second;
@@ -127,7 +127,7 @@ void yields_gradient(const Model& m, const double* theta, Evaluation& e, double*
 double nll(const Model& m, const Data& data, const double* theta, Evaluation& e) {
   evaluate<value_only>(m, theta, e);
   double sum = 0.0;
-  for (int b = 0; b < m.n_bins; ++b) sum += poisson(e.nu[b], data.n[b]);
+  for (int b = 0; b < m.n_bins; ++b) sum += poisson(e.nu[b], data.n[b], data.edge);
   return sum + constraint_terms(m, data, theta) + data.constant;
 }
 
@@ -154,7 +154,9 @@ double gradient(const Model& m, const Data& data, const double* theta, Evaluatio
 double difference(const Model& m, const Data& data, const double* theta1, const double* nu1,
                   const double* theta0, const double* nu0) {
   double sum = 0.0;
-  for (int b = 0; b < m.n_bins; ++b) sum += poisson_difference(nu1[b], nu0[b], data.n[b]);
+  for (int b = 0; b < m.n_bins; ++b) {
+    sum += poisson_difference(nu1[b], nu0[b], data.n[b], data.edge);
+  }
   for (int p = 0; p < m.n_params; ++p) {
     sum += gaussian_difference(theta1[p], theta0[p], data.center[p], m.inverse_variance[p]);
   }

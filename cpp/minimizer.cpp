@@ -15,6 +15,11 @@ constexpr double polish_weak = 1e-10;  // the same where a parameter is nearly u
 constexpr double weak_pivot = 1e-4;    // what counts as nearly,
 constexpr double no_pivot = 1e-8;      // and as quite undetermined; see ArrowFactor::weakest_pivot
 constexpr double armijo = 1e-4;        // share of the predicted decrease a step must reach
+constexpr double no_pivot_at_edge = 1e-12;  // the same where an edge adds a large curvature
+constexpr double first_edge = 0.1;          // in events: over which a kink at nu = 0 is rounded off
+constexpr double last_edge = 1e-7;          // costs less than this in nll
+constexpr double sharpening = 0.1;
+constexpr double edge_reach = 40.0;  // in units of the rounding: where nothing is left of it
 constexpr int max_halvings = 40;
 constexpr int max_polish_steps = 5;
 
@@ -46,6 +51,7 @@ void Minimizer::load(const FitProblem& problem) {
   }
   point.n_iterations = point.n_evaluations = 0;
   point.undetermined = -1;
+  point.at_edge = crossed_ = false;
   std::fill(moved_.begin(), moved_.end(), 0);
   point.edm = std::numeric_limits<double>::infinity();
 }
@@ -107,6 +113,26 @@ bool Minimizer::move_to_kinks(double tolerance) {
   return any;
 }
 
+// Whether an empty bin's expectation changes sign between nu_ and the evaluation at hand.
+bool Minimizer::crosses_edge() const {
+  for (int b = 0; b < model_.n_bins; ++b) {
+    if (data_->n[b] == 0.0 && (nu_[b] > 0.0) != (evaluation_.nu[b] > 0.0)) return true;
+  }
+  return false;
+}
+
+// Rounds the edges off over less; false if they are sharp enough already.
+bool Minimizer::sharpen_edges() {
+  point.at_edge = false;
+  for (int b = 0; b < model_.n_bins; ++b) {
+    const bool near = std::fabs(nu_[b]) < edge_reach * data_->edge;
+    if (data_->n[b] == 0.0 && near) point.at_edge = true;
+  }
+  if (!point.at_edge || data_->edge <= last_edge) return false;
+  rounded_->edge = std::max(sharpening * rounded_->edge, last_edge);
+  return true;
+}
+
 bool Minimizer::differentiate() {
   ++point.n_evaluations;
   point.nll = kernels_.hessian(model_, *data_, point.theta.data(), evaluation_,
@@ -130,6 +156,7 @@ bool Minimizer::search_line(double initial_slope) {
     }
     ++point.n_evaluations;
     kernels_.expected(model_, trial_.data(), evaluation_);
+    crossed_ = crossed_ || crosses_edge();
     const double change = kernels_.difference(model_, *data_, trial_.data(), evaluation_.nu.data(),
                                               point.theta.data(), nu_.data());
     if (change <= armijo * t * initial_slope && change < 0.0) {
@@ -161,13 +188,17 @@ void Minimizer::run(const Data& data, const FitProblem& problem) {
   data_ = &data;
   load(problem);
   point.status = iterate(problem);
+  if (data_ == &data) return;
+  data_ = &data;
+  point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);
 }
 
 // A stationary point with a positive definite Hessian: is it the only minimum nearby? Not if a
 // parameter is undetermined but for rounding, nor if it can leave a bound, against which it is
 // hardly pressed, along a flat direction.
 FitStatus Minimizer::judge(double tolerance) {
-  if (point.factor.weakest_pivot < no_pivot) {
+  const double least = point.at_edge ? no_pivot_at_edge : no_pivot;
+  if (point.factor.weakest_pivot < least) {
     point.undetermined = model_.external[point.factor.weakest];
     return FitStatus::singular;
   }
@@ -179,7 +210,7 @@ FitStatus Minimizer::judge(double tolerance) {
   }
   if (point.held == held) return FitStatus::converged;
   const bool definite = quadratic_.factorise_undamped();
-  const bool determined = definite && point.factor.weakest_pivot >= no_pivot;
+  const bool determined = definite && point.factor.weakest_pivot >= least;
   if (!determined) {
     point.undetermined = model_.external[definite ? point.factor.weakest : point.factor.failed];
   }
@@ -195,6 +226,11 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
   }
   int n_polish_steps = 0;
   for (;;) {
+    if (crossed_ && data_->edge == 0.0) {
+      rounded_ = *data_;
+      rounded_->edge = first_edge;
+      data_ = &*rounded_;
+    }
     choose_sides();
     if (!differentiate()) return FitStatus::not_finite;
     Outcome step = quadratic_.solve();
@@ -210,7 +246,7 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
         ++point.n_iterations;
         continue;
       }
-      if (move_to_kinks(problem.tolerance)) continue;
+      if (sharpen_edges() || move_to_kinks(problem.tolerance)) continue;
       return judge(problem.tolerance);
     }
     if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;

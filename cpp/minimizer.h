@@ -3,8 +3,12 @@
 // Each iteration minimises the quadratic model within the bounds (quadratic.h) and searches along
 // the step. At a saddle point the step follows a direction of negative curvature. Interpolation
 // codes whose slope jumps at zero pin a parameter there when both one-sided slopes say so.
+//
+// The nll has another kink where the expectation of an empty bin reaches zero, and minima lie on
+// it. Once a fit steps across it, it goes on with the kink rounded off, over less and less.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "kernels.h"
@@ -39,13 +43,17 @@ class Minimizer {
   bool make_finite();
   void choose_sides();
   bool move_to_kinks(double tolerance);
+  bool crosses_edge() const;
+  bool sharpen_edges();
   bool differentiate();
   bool search_line(double slope);
   bool escape_saddle();
   FitStatus judge(double tolerance);
 
   const Model& model_;
-  const Data* data_ = nullptr;
+  const Data* data_ = nullptr;  // given, or rounded_
+  std::optional<Data> rounded_;
+  bool crossed_ = false;  // an edge, by a step or a trial
   const Kernels& kernels_;
   Evaluation evaluation_;
   Doubles lower_, upper_;  // the bounds asked for

@@ -17,6 +17,7 @@ enum class FitStatus : int {
   stalled = 3,         // no step lowers the nll, yet the gradient is not small
   infinite = 4,        // the nll is infinite at the start: zero expected where events were observed
   not_finite = 5,      // NaN in the likelihood or its derivatives
+  bad_data = 6,        // no fit: negative or not finite data (of one dataset among many)
 };
 
 // In internal parameter order.
@@ -38,6 +39,7 @@ struct Minimum {
   std::vector<char> held;   // (P,) fixed, at a bound, or pinned at a kink
   double nll = 0.0, edm = 0.0;
   int n_iterations = 0, n_evaluations = 0;
+  bool at_edge = false;   // an empty bin's expectation is stopped at 0
   int undetermined = -1;  // if singular, a parameter the data do not determine (caller's order)
   ArrowShape shape;
   ArrowFactor factor;  // of the Hessian over the parameters not held; only if converged

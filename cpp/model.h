@@ -137,6 +137,7 @@ struct Data {
   Doubles aux;     // (n_aux,) as given
   Doubles center;  // (P,) auxiliary measurement, 0 where unconstrained
   double constant;
+  double edge = 0.0;  // over which the kink at nu = 0 of empty bins is rounded off; see minimizer.h
 };
 
 }  // namespace nextstat

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from nextstat._limit import upper_limit as upper_limit
     from nextstat._threads import get_num_threads as get_num_threads
     from nextstat._threads import set_num_threads as set_num_threads
+    from nextstat._toy_tests import ToyEnsembles as ToyEnsembles
+    from nextstat._toys import FitBatch as FitBatch
+    from nextstat._toys import fit_batch as fit_batch
+    from nextstat._toys import fit_toys as fit_toys
+    from nextstat._toys import toy_data as toy_data
     from nextstat.exceptions import FitError as FitError
     from nextstat.exceptions import FitWarning as FitWarning
     from nextstat.exceptions import NextstatError as NextstatError
@@ -35,23 +40,28 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "FitBatch": "_toys",
     "FitError": "exceptions",
     "FitResult": "result",
     "FitWarning": "exceptions",
     "HistFactoryModel": "model",
     "HypoTestResult": "_hypotest",
     "NextstatError": "exceptions",
+    "ToyEnsembles": "_toy_tests",
     "UpperLimit": "_limit",
     "Workspace": "workspace",
     "WorkspaceError": "exceptions",
     "WorkspaceWarning": "exceptions",
     "asimov_data": "_asimov",
     "fit": "_fit",
+    "fit_batch": "_toys",
+    "fit_toys": "_toys",
     "from_pyhf": "model",
     "get_num_threads": "_threads",
     "hypotest": "_hypotest",
     "set_num_threads": "_threads",
     "significance": "_hypotest",
+    "toy_data": "_toys",
     "upper_limit": "_limit",
 }
 _MODULES = {"datasets", "exceptions", "histogram", "interpret", "plot", "workspace"}

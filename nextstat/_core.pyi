@@ -1,4 +1,4 @@
-"""Numerical core of nextstat: model, likelihood, minimiser, ranking.
+"""Numerical core of nextstat: model, likelihood, minimiser, ranking, toys.
 
 Parameter arrays have the caller's order, (P,); bins stand channel by channel, (n_bins,).
 Functions release the GIL and raise ValueError on wrong shapes.
@@ -70,11 +70,15 @@ class Minimum(metaclass=_BoundType):
     def __init__(self, *args: Any, **kwargs: Any) -> NoReturn: ...
     @property
     def status(self) -> int:
-        """0 if converged; see `_STATUS` in nextstat/_fit.py."""
+        """0 if converged; see `STATUS` in nextstat/_fit.py."""
 
     @property
     def undetermined(self) -> int:
         """If singular, a parameter the data do not determine; else -1."""
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the expectation of an empty bin is stopped at 0."""
 
     @property
     def nll(self) -> float: ...
@@ -105,31 +109,77 @@ def nll_difference(
 
 def expected(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
 def expected_by_sample(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
-def fit(
-    model: Model,
-    data: Data,
-    init: npt.ArrayLike,
-    lower: npt.ArrayLike,
-    upper: npt.ArrayLike,
-    fixed: npt.ArrayLike,
-    tolerance: float,
-    max_iterations: int,
-) -> Minimum: ...
+
+class FitProblem(metaclass=_BoundType):
+    """Starting values, bounds and fixed flags, each (P,), and when to stop."""
+
+    def __init__(
+        self,
+        init: npt.ArrayLike,
+        lower: npt.ArrayLike,
+        upper: npt.ArrayLike,
+        fixed: npt.ArrayLike,
+        tolerance: float,
+        max_iterations: int,
+    ) -> None: ...
+
+def fit(model: Model, data: Data, problem: FitProblem) -> Minimum: ...
 def refit_shifted(
     model: Model,
     minimum: Minimum,
     data: Data,
-    lower: npt.ArrayLike,
-    upper: npt.ArrayLike,
-    fixed: npt.ArrayLike,
-    tolerance: float,
-    max_iterations: int,
+    problem: FitProblem,
     poi: int,
     parameters: Sequence[int] | npt.NDArray[np.integer[Any]],
     values: Sequence[float] | npt.NDArray[np.floating[Any]],
     n_threads: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intc]]:
     """Fitted `poi` and status, one each per pair of a parameter and the value to hold it at."""
+
+# Many datasets: rows of data, or toys thrown at `params`, of which `toys` is (first, number).
+# Each is fitted from the start of `problem`, and from `second_init` where that fails.
+def fit_rows(
+    model: Model,
+    data: npt.ArrayLike,
+    problem: FitProblem,
+    second_init: npt.ArrayLike,
+    n_threads: int,
+) -> dict[str, npt.NDArray[Any]]: ...
+def fit_toys(
+    model: Model,
+    params: npt.ArrayLike,
+    seed: int,
+    stream: int,
+    toys: tuple[int, int],
+    problem: FitProblem,
+    second_init: npt.ArrayLike,
+    n_threads: int,
+) -> dict[str, npt.NDArray[Any]]: ...
+def test_toys(
+    model: Model,
+    params: npt.ArrayLike,
+    seed: int,
+    stream: int,
+    toys: tuple[int, int],
+    problem: FitProblem,
+    second_init: npt.ArrayLike,
+    poi: int,
+    value: float,
+    side: int,
+    n_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.intc]]:
+    """-2 ln of the profile likelihood ratio, the fitted `poi`, and the status of each toy.
+
+    `side` says which fitted values count: 0 all, 1 those below `value`, 2 those above.
+    """
+
+def toy_data(
+    model: Model, params: npt.ArrayLike, seed: int, stream: int, toys: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Main and auxiliary data of toys, (number, n_bins + n_aux)."""
+
+def toy_bits(seed: int, stream: int, toy: int, n: int) -> npt.NDArray[np.uint64]:
+    """The first random bits of a toy, (n,)."""
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

@@ -11,14 +11,11 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import HistFactoryModel
+from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult
 
-TOLERANCE = 1e-8
-MAX_ITERATIONS = 500
-
 # Names and meanings of the core's FitStatus.
-_STATUS = (
+STATUS = (
     ("converged", "converged"),
     (
         "max_iterations",
@@ -41,6 +38,7 @@ _STATUS = (
         "observed; change starting values or fixed parameters",
     ),
     ("not_finite", "the likelihood or a derivative is NaN: check the values of fixed parameters"),
+    ("bad_data", "the data are negative or not finite"),
 )
 
 
@@ -105,16 +103,7 @@ def fit(
 
 def minimise(model: HistFactoryModel, data: _core.Data, problem: Problem) -> _core.Minimum:
     """One run of the minimiser."""
-    return _core.fit(
-        model._core,
-        data,
-        problem.init,
-        problem.lower,
-        problem.upper,
-        problem.fixed,
-        TOLERANCE,
-        MAX_ITERATIONS,
-    )
+    return _core.fit(model._core, data, problem.core())
 
 
 def require_minimum(
@@ -141,22 +130,22 @@ def require_converged(model: HistFactoryModel, minimum: _core.Minimum, what: str
 
 def _explain(model: HistFactoryModel, minimum: _core.Minimum) -> tuple[str, str]:
     """Name and meaning of a status, and the parameter or the bin it is about."""
-    status, message = _STATUS[minimum.status]
+    status, message = STATUS[minimum.status]
     if status == "singular" and minimum.undetermined >= 0:
         message += f" (one of them: {model.parameter_names[minimum.undetermined]!r})"
-    if status == "stalled":
-        expected = model.expected_data(minimum.values, include_auxdata=False)
-        empty = [
-            f"bin {b} of channel {channel!r}"
-            for channel, bins in model.channel_slices.items()
-            for b in np.flatnonzero(expected[bins] <= 0.0)
-        ]
-        if empty:
-            message = (
-                f"the nll is lowest at an edge, where {empty[0]}, which has no events, expects "
-                "none; no errors can be given there: change the bounds or merge the bin"
-            )
+    if minimum.at_edge and status == "converged":
+        message += f"; {_bin_at_edge(model, minimum.values)} expects no events and could not fewer"
     return status, message
+
+
+def _bin_at_edge(model: HistFactoryModel, values: Vector) -> str:
+    """The bin whose expectation is nearest to zero."""
+    expected = model.expected_data(values, include_auxdata=False)
+    nearest = int(np.abs(expected).argmin())
+    for channel, bins in model.channel_slices.items():
+        if nearest < bins.stop:
+            return f"bin {nearest - bins.start} of channel {channel!r}"
+    raise AssertionError("unreachable")
 
 
 def make_result(

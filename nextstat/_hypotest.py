@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
 from nextstat._asymptotics import probabilities
 from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, TestStatistic, observe
+from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.model import HistFactoryModel, Vector
 
 # For which values of the parameter of interest a statistic is defined.
@@ -35,24 +36,30 @@ class HypoTestResult:
     mu : float
         Tested value of the parameter of interest.
     test_stat : str
-        "q0", "q" or "qtilde".
+        "q0", "q", "qtilde", "t" or "ttilde".
     test_statistic : float
         Its observed value; infinite if the data exclude `mu` outright.
     asimov_test_statistic : float
-        Its value on the Asimov data of the alternative (mu = 0, or 1 for q0).
+        Its value on the Asimov data of the alternative (mu = 0, or 1 where 0 is tested); NaN
+        for toys.
     pvalue : float
         Probability, under the tested hypothesis, of data that agree less: p0 for q0, else
         CLs+b.
     significance : float
-        The same in standard deviations of one side of a normal distribution; sqrt(q0) for q0.
+        The same in standard deviations of a normal distribution: of one side, or of both for t
+        and ttilde. sqrt(q0) for q0.
     clsb, clb, cls : float
-        CLs+b, CLb and their ratio. For q0, `clsb` is p0, `clb` refers to the signal hypothesis,
-        and `cls` is NaN.
+        CLs+b, CLb and their ratio. For q0, `clsb` is p0 and `clb` refers to the signal
+        hypothesis. `cls` is NaN for q0, t and ttilde.
     expected : (5,) ndarray
-        Median and 1, 2 sigma bands (-2, ..., +2 sigma) under the alternative of `cls`; of
-        `pvalue` for q0.
+        Median and 1, 2 sigma bands (-2, ..., +2 sigma), under the alternative, of `cls`, or of
+        `pvalue` where there is no `cls`.
     muhat : float
         Fitted parameter of interest.
+    pvalue_error, cls_error : float
+        Standard errors from the number of toys; 0 for asymptotics.
+    toys : ToyEnsembles or None
+        Of the toy calculator.
     """
 
     mu: float
@@ -66,10 +73,15 @@ class HypoTestResult:
     cls: float
     expected: Vector
     muhat: float
+    pvalue_error: float = 0.0
+    cls_error: float = 0.0
+    toys: ToyEnsembles | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain Python values, ready for JSON."""
-        return {**self.__dict__, "expected": self.expected.tolist()}
+        """Plain Python values, ready for JSON; of the toys, their number and their seed."""
+        values = {**self.__dict__, "expected": self.expected.tolist()}
+        toys = values.pop("toys")
+        return values if toys is None else {**values, **toys.summary()}
 
 
 def hypotest(
@@ -77,13 +89,18 @@ def hypotest(
     mu: float = 1.0,
     *,
     test_stat: TestStatistic | None = None,
-    calculator: Literal["asymptotics"] = "asymptotics",
+    calculator: Literal["asymptotics", "toys"] = "asymptotics",
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_toys: int = 2000,
+    seed: int | None = None,
+    precision: float | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
 ) -> HypoTestResult:
     """Test a value of the parameter of interest.
 
@@ -92,38 +109,51 @@ def hypotest(
     model : HistFactoryModel
     mu : float
         0 is the discovery test, anything else a test for exclusion.
-    test_stat : {"q0", "q", "qtilde"}, optional
-        Defaults to "q0" for `mu` = 0 and "qtilde" otherwise. "q" lets the parameter of interest
-        become negative in the fits; "qtilde" never does.
-    calculator : {"asymptotics"}
+    test_stat : {"q0", "q", "qtilde", "t", "ttilde"}, optional
+        Defaults to "q0" for `mu` = 0 and "qtilde" otherwise; "t" and "ttilde" are two-sided. "q"
+        and "t" let the parameter of interest become negative in the fits; "qtilde" and "ttilde"
+        never do.
+    calculator : {"asymptotics", "toys"}
     data, auxdata : array_like, optional
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
     init, fixed, bounds
         As for `fit`.
+    n_toys : int
+        Toys of each hypothesis.
+    seed : int, optional
+        As for `fit_toys`.
+    precision : float, optional
+        Stop as soon as the standard error of CLs (of the p-value where there is no CLs) is below
+        this.
+    n_jobs, progress
+        As for `fit_batch`.
 
     Returns
     -------
     HypoTestResult
+        Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`.
 
     Raises
     ------
     FitError
-        If a fit did not converge.
-    ValueError
-        If the test statistic does not apply to `mu`, or there is no parameter of interest.
+        If a fit of the data did not converge, or no toy did.
+    ValueError, TypeError
+        If the test statistic does not apply to `mu`, `mu` is outside the bounds, there is no
+        parameter of interest, or an option of the toys is impossible.
 
     Notes
     -----
-    Formulas of arXiv:1007.1727: q0 (12), q (14), qtilde (16) and their asymptotic distributions
-    (sections 3.5 to 3.7), bands from the Asimov data (section 4). The Asimov data have the
-    nuisance parameters fitted at the alternative, as in pyhf.
+    Formulas of arXiv:1007.1727: t (8), ttilde (11), q0 (12), q (14), qtilde (16) and their
+    asymptotic distributions (section 3), bands from the Asimov data (section 4). The Asimov data
+    have the nuisance parameters fitted at the alternative, as in pyhf. Toys are thrown with the
+    nuisance parameters fitted at each hypothesis; main and auxiliary data fluctuate.
     """
     mu = float(mu)
     statistic = _choose(test_stat, mu)
-    if calculator != "asymptotics":
-        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics'")
+    if calculator not in ("asymptotics", "toys"):
+        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
     observed = observe(
         model,
         data=data,
@@ -136,6 +166,9 @@ def hypotest(
     )
     _check_bounds(observed, mu)
     q = deviation(statistic, mu, observed)
+    if calculator == "toys":
+        throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
+        return _toy_test(statistic, mu, q, observed, throw)
     asimov = asimov_profile(model, observed, 1.0 if mu == 0.0 else 0.0)
     q_asimov = deviation(statistic, mu, asimov)
     found = probabilities(statistic, q, q_asimov)
@@ -151,6 +184,30 @@ def hypotest(
         cls=found.ratio,
         expected=found.expected,
         muhat=observed.muhat,
+    )
+
+
+def _toy_test(
+    statistic: TestStatistic, mu: float, q: float, observed: Profile, plan: ToyPlan
+) -> HypoTestResult:
+    """The test from toys of both hypotheses."""
+    toys = throw_ensembles(statistic, mu, q, observed, plan)
+    found, pvalue_error, cls_error = toys.probabilities(statistic, q)
+    return HypoTestResult(
+        mu=mu,
+        test_stat=statistic,
+        test_statistic=q,
+        asimov_test_statistic=math.nan,
+        pvalue=found.tested,
+        significance=found.significance,
+        clsb=found.tested,
+        clb=found.alternative,
+        cls=found.ratio,
+        expected=found.expected,
+        muhat=observed.muhat,
+        pvalue_error=pvalue_error,
+        cls_error=cls_error,
+        toys=toys,
     )
 
 

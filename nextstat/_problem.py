@@ -9,11 +9,16 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
+from nextstat import _core
 from nextstat.model import HistFactoryModel, Vector
 
 Init: TypeAlias = "npt.ArrayLike | Mapping[str, float]"
 Fixed: TypeAlias = "npt.ArrayLike | Mapping[str, float] | Iterable[str] | str"
 Bounds: TypeAlias = "npt.ArrayLike | Mapping[str, tuple[float, float]]"
+
+
+_TOLERANCE = 1e-8  # on the estimated distance to the minimum, in nll
+_MAX_ITERATIONS = 500
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,12 @@ class Problem:
     lower: Vector
     upper: Vector
     fixed: npt.NDArray[np.bool_]
+
+    def core(self) -> _core.FitProblem:
+        """The problem as the core wants it."""
+        return _core.FitProblem(
+            self.init, self.lower, self.upper, self.fixed, _TOLERANCE, _MAX_ITERATIONS
+        )
 
     def fix(self, parameter: int, value: float) -> Problem:
         """The same problem with one parameter fixed at a value."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._fit import MAX_ITERATIONS, TOLERANCE, require_minimum
+from nextstat._fit import require_minimum
 from nextstat._problem import Bounds, Problem, make_problem
 from nextstat._profile import poi_index
 from nextstat._threads import resolve_n_jobs
@@ -253,11 +253,7 @@ def _refits(
             model._core,
             minimum,
             data,
-            problem.lower,
-            problem.upper,
-            problem.fixed,
-            TOLERANCE,
-            MAX_ITERATIONS,
+            problem.core(),
             poi,
             parameters[start : start + step],
             values[start : start + step],

@@ -38,7 +38,7 @@ def assert_minimum(model: HistFactoryModel, result: FitResult) -> None:
     low, high = model.bounds.T
     free = ~(result.held | model.fixed)
     hessian = model.nll_hessian(result.values)[np.ix_(free, free)]
-    if free.any():
+    if free.any() and not result.minimum.at_edge:
         root = np.sqrt(np.diag(hessian))
         assert np.linalg.eigvalsh(hessian / np.outer(root, root))[0] > 0
     errors = np.where(np.isnan(result.errors), 0.1, result.errors)
@@ -96,7 +96,8 @@ def test_matches_minuit(seed: int) -> None:
     assert result.nll <= minuit.fval + 1e-6
     free = ~result.held
     inside = free & (result.values - 4 * result.errors > model.bounds[:, 0])
-    if minuit.valid and minuit.accurate and inside[free].all():
+    smooth = not result.minimum.at_edge
+    if smooth and minuit.valid and minuit.accurate and inside[free].all():
         minuit.fixed = list(result.held)
         minuit.hesse()
         if not minuit.accurate:
@@ -246,16 +247,56 @@ def test_pinned_at_a_kink() -> None:
 
 
 def test_minimum_on_the_edge_of_no_expectation() -> None:
-    """An empty bin whose expectation would go below zero: the fit stops there and names it."""
+    """An empty bin whose expectation would go below zero: the nll has a kink at the minimum."""
     shape = {"hi_data": [6.0, -2.0], "lo_data": [4.0, 6.0]}
     modifiers = [normfactor("mu"), {"name": "shape", "type": "histosys", "data": shape}]
     sample = {"name": "signal", "data": [5.0, 2.0], "modifiers": modifiers}
     model = nextstat.from_pyhf(one_channel([sample], [9.0, 0.0]))
-    with pytest.warns(FitWarning, match="bin 1 of channel 'channel', which has no events"):
-        result = nextstat.fit(model)
-    assert result.status == "stalled"
-    assert result["shape"] == pytest.approx(0.5, abs=1e-9)
-    assert model.expected_data(result.values)[1] == pytest.approx(0.0, abs=1e-9)
+    result = nextstat.fit(model)
+    assert result.converged
+    assert "bin 1 of channel 'channel' expects no events" in result.message
+    assert model.expected_data(result.values)[1] == pytest.approx(0.0, abs=1e-5)
+    # along the edge the first bin alone decides: 5.5 mu = 9
+    assert result["shape"] == pytest.approx(0.5, abs=1e-6)
+    assert result.mu == pytest.approx(9.0 / 5.5, abs=1e-6)
+    assert result.error("mu") == pytest.approx(3.0 / 5.5, rel=1e-4)
+    assert result.error("shape") < 1e-2
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_toys_with_empty_bins_converge(block: int) -> None:
+    """Sparse data with large uncertainties: minima at the edge are found, lower than any other."""
+    at_edge = 0
+    for seed in range(100 * block, 100 * (block + 1)):
+        rng = np.random.default_rng(seed)
+        n = 4
+        shapes = [
+            {
+                "name": f"shape{k}",
+                "type": "histosys",
+                "data": {
+                    "hi_data": list(1 + rng.normal(0, 1.2, n)),
+                    "lo_data": list(1 - rng.normal(0, 1.2, n)),
+                },
+            }
+            for k in range(2)
+        ]
+        signal = {
+            "name": "signal",
+            "data": list(rng.uniform(0.2, 1, n)),
+            "modifiers": [normfactor("mu")],
+        }
+        background = {"name": "background", "data": [1.0] * n, "modifiers": shapes}
+        observed = [float(x) for x in rng.poisson(0.7, n)]
+        model = nextstat.from_pyhf(one_channel([signal, background], observed))
+        result = quiet_fit(model)
+        assert result.converged, (seed, result.status)
+        at_edge += result.minimum.at_edge
+        assert_minimum(model, result)
+        for _ in range(50):
+            near = result.values + rng.normal(0, 0.02, len(result.values))
+            assert model.nll(np.clip(near, *model.bounds.T)) >= result.nll - 1e-7, seed
+    assert at_edge > 10
 
 
 # Options and results ------------------------------------------------------------------------------

@@ -5,11 +5,8 @@ namespace nextstat {
 
 namespace {
 
-ExternalMinimum fit(const SharedModel& model, const Data& data, Array init, Array lower,
-                    Array upper, Flags fixed, double tolerance, int max_iterations) {
-  const ProblemArrays arrays(model, std::move(init), std::move(lower), std::move(upper),
-                             std::move(fixed), tolerance, max_iterations);
-  const FitProblem problem = arrays.problem();
+ExternalMinimum fit(const SharedModel& model, const Data& data, const OwnedProblem& owned) {
+  const FitProblem problem = owned.of(model);
   py::gil_scoped_release release;
   Minimizer minimizer(model);
   minimizer.run(data, problem);
@@ -56,7 +53,7 @@ py::tuple get_state(const ExternalMinimum& self) {
   return py::make_tuple(py::cast(self.external), static_cast<int>(m.status), to_array(m.theta),
                         to_array(m.gradient), flags(m.held), m.nll, m.edm, m.n_iterations,
                         m.n_evaluations, m.undetermined, m.shape.n_global, m.shape.n_coupled,
-                        m.shape.block, to_array(m.factor.L), to_array(m.factor.Z),
+                        m.shape.block, m.at_edge, to_array(m.factor.L), to_array(m.factor.Z),
                         to_array(m.factor.LD), flags(m.factor.free));
 }
 
@@ -81,10 +78,11 @@ ExternalMinimum set_state(const py::tuple& state) {
   m.n_iterations = state[7].cast<int>();
   m.n_evaluations = state[8].cast<int>();
   m.undetermined = state[9].cast<int>();
-  m.factor.L = doubles(13);
-  m.factor.Z = doubles(14);
-  m.factor.LD = doubles(15);
-  m.factor.free = flags(16);
+  m.at_edge = state[13].cast<bool>();
+  m.factor.L = doubles(14);
+  m.factor.Z = doubles(15);
+  m.factor.LD = doubles(16);
+  m.factor.free = flags(17);
   return ExternalMinimum{state[0].cast<std::vector<int>>(), std::move(m)};
 }
 
@@ -102,6 +100,7 @@ void bind_fit(py::module_& m) {
       .def_property_readonly("nll", of_minimum([](const Minimum& m) { return m.nll; }))
       .def_property_readonly("edm", of_minimum([](const Minimum& m) { return m.edm; }))
       .def_property_readonly("n_iter", of_minimum([](const Minimum& m) { return m.n_iterations; }))
+      .def_property_readonly("at_edge", of_minimum([](const Minimum& m) { return m.at_edge; }))
       .def_property_readonly("n_evaluations",
                              of_minimum([](const Minimum& m) { return m.n_evaluations; }))
       .def_property_readonly("undetermined",
@@ -115,8 +114,11 @@ void bind_fit(py::module_& m) {
       .def("covariance", &covariance)
       .def(py::pickle(&get_state, &set_state));
 
-  m.def("fit", &fit, py::arg("model"), py::arg("data"), py::arg("init"), py::arg("lower"),
-        py::arg("upper"), py::arg("fixed"), py::arg("tolerance"), py::arg("max_iterations"));
+  py::class_<OwnedProblem>(m, "FitProblem")
+      .def(py::init<Array, Array, Array, Flags, double, int>(), py::arg("init"), py::arg("lower"),
+           py::arg("upper"), py::arg("fixed"), py::arg("tolerance"), py::arg("max_iterations"));
+
+  m.def("fit", &fit, py::arg("model"), py::arg("data"), py::arg("problem"));
 }
 
 }  // namespace nextstat

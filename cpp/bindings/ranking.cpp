@@ -9,13 +9,10 @@ namespace nextstat {
 namespace {
 
 py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& minimum,
-                               const Data& data, Array lower, Array upper, Flags fixed,
-                               double tolerance, int max_iterations, int poi,
+                               const Data& data, const OwnedProblem& owned, int poi,
                                const std::vector<int>& parameters, const Array& shifted,
                                int n_threads) {
-  const ProblemArrays arrays(model, minimum.reorder(minimum.minimum.theta), std::move(lower),
-                             std::move(upper), std::move(fixed), tolerance, max_iterations);
-  const FitProblem problem = arrays.problem();
+  const FitProblem problem = owned.of(model);
   const Doubles values(shifted.data(), shifted.data() + shifted.size());
   if (parameters.size() != values.size()) {
     throw std::invalid_argument("parameters and values differ in length");
@@ -43,9 +40,8 @@ py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& 
 
 void bind_ranking(py::module_& m) {
   m.def("refit_shifted", &refit_shifted_arrays, py::arg("model"), py::arg("minimum"),
-        py::arg("data"), py::arg("lower"), py::arg("upper"), py::arg("fixed"), py::arg("tolerance"),
-        py::arg("max_iterations"), py::arg("poi"), py::arg("parameters"), py::arg("values"),
-        py::arg("n_threads"));
+        py::arg("data"), py::arg("problem"), py::arg("poi"), py::arg("parameters"),
+        py::arg("values"), py::arg("n_threads"));
 }
 
 }  // namespace nextstat

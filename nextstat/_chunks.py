@@ -1,0 +1,94 @@
+"""Long work in chunks: on the threads of this process, or on the workers joblib was given.
+
+Chunks have a fixed size, so that what they compute never depends on who computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import joblib
+
+from nextstat._threads import resolve_n_jobs
+from nextstat.exceptions import NextstatError
+
+T = TypeVar("T")
+Chunk = tuple[int, int]  # first, number
+
+_ATTEMPTS = 4  # at the chunks that workers took down with them
+
+
+def in_chunks(
+    function: Callable[[int, int, int], T],
+    n: int,
+    *,
+    size: int,
+    n_jobs: int | None,
+    progress: bool,
+    description: str,
+) -> Iterator[tuple[int, T]]:
+    """Call ``function(first, number, n_threads)`` for the chunks of `n` items.
+
+    Inside ``joblib.parallel_config`` the chunks go to joblib's workers (then `function` must be
+    picklable), otherwise each is computed here on `n_jobs` threads.
+
+    Yields
+    ------
+    (int, T)
+        First item of the chunk and the result, in order.
+    """
+    chunks = [(first, min(size, n - first)) for first in range(0, n, size)]
+    if joblib.effective_n_jobs() > 1:
+        results = _distributed(function, chunks, n_jobs)
+    else:
+        threads = resolve_n_jobs(n_jobs)
+        results = (function(*chunk, threads) for chunk in chunks)
+    pairs = ((first, result) for (first, _), result in zip(chunks, results, strict=True))
+    return _with_bar(pairs, chunks, description) if progress else pairs
+
+
+def _with_bar(
+    pairs: Iterator[tuple[int, T]], chunks: list[Chunk], description: str
+) -> Iterator[tuple[int, T]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=sum(number for _, number in chunks))
+        for (_, number), pair in zip(chunks, pairs, strict=True):
+            bar.advance(task, number)
+            yield pair
+
+
+def _distributed(
+    function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int | None
+) -> Iterator[T]:
+    """Results in order; what a dying worker had not handed in is computed again."""
+    done = 0
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            for result in _submit(function, chunks[done:], n_jobs):
+                done += 1
+                yield result
+            return
+        except (ValueError, TypeError, NextstatError):  # of the function itself
+            raise
+        except Exception:
+            if attempt == _ATTEMPTS:
+                raise
+
+
+def _submit(
+    function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int | None
+) -> Iterator[T]:
+    """Results of one attempt, as they come in where the backend can do that."""
+    jobs = [joblib.delayed(function)(*chunk, 1) for chunk in chunks]
+    parallel = joblib.Parallel(n_jobs=n_jobs)
+    if parallel._backend.supports_return_generator:
+        yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+        return
+    several = 4 * joblib.effective_n_jobs(n_jobs)
+    for first in range(0, len(jobs), several):
+        yield from parallel(jobs[first : first + several])

@@ -1,0 +1,329 @@
+"""Pseudo-experiments (toys), and fits of many datasets at once."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat import _core
+from nextstat._chunks import in_chunks
+from nextstat._fit import STATUS, minimise, require_minimum
+from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._rejection import unknown
+from nextstat.exceptions import FitWarning
+from nextstat.model import HistFactoryModel, Vector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 256
+_STATUS_NAMES = np.array([name for name, _ in STATUS])
+
+
+@dataclass(frozen=True, eq=False)
+class FitBatch:
+    """Fits of many datasets, one row each.
+
+    Attributes
+    ----------
+    values, errors : (n, P) ndarray
+        Fitted parameters and their standard deviations; NaN where there are none, as in
+        `FitResult`.
+    nll, edm : (n,) ndarray
+    deviance : (n,) ndarray
+        2 (nll - nll of the saturated model): the goodness-of-fit statistic.
+    status : (n,) ndarray of str
+        As in `FitResult`, or "bad_data".
+    n_iter : (n,) int ndarray
+    parameter_names : tuple of str
+    poi : str or None
+    seed : int or None
+        Of the toys; the same seed gives the same toys.
+    """
+
+    values: Vector
+    errors: Vector
+    nll: Vector
+    edm: Vector
+    deviance: Vector
+    status: npt.NDArray[np.str_]
+    n_iter: npt.NDArray[np.intc]
+    parameter_names: tuple[str, ...]
+    poi: str | None
+    seed: int | None = None
+
+    @property
+    def converged(self) -> npt.NDArray[np.bool_]:
+        """Which fits converged, (n,)."""
+        converged: npt.NDArray[np.bool_] = self.status == "converged"
+        return converged
+
+    @property
+    def mu(self) -> Vector:
+        """Fitted parameter of interest, (n,); NaN for a model without."""
+        return np.full(len(self), np.nan) if self.poi is None else self[self.poi]
+
+    def __len__(self) -> int:
+        return len(self.nll)
+
+    def __getitem__(self, name: str) -> Vector:
+        """Fitted values of the parameter called `name`, (n,)."""
+        if name not in self.parameter_names:
+            raise KeyError(unknown("parameter", str(name), self.parameter_names))
+        return self.values[:, self.parameter_names.index(name)]
+
+    def __repr__(self) -> str:
+        return f"FitBatch({len(self)} fits, {np.count_nonzero(self.converged)} converged)"
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per fit: nll, deviance, edm, status, n_iter and the parameters."""
+        import pandas as pd
+
+        columns = ("nll", "deviance", "edm", "status", "n_iter")
+        frame = pd.DataFrame({name: getattr(self, name) for name in columns})
+        values = pd.DataFrame(self.values, columns=list(self.parameter_names))
+        joined: pd.DataFrame = pd.concat([frame, values], axis=1)
+        return joined
+
+
+def fit_batch(
+    model: HistFactoryModel,
+    data: npt.ArrayLike,
+    *,
+    auxdata: npt.ArrayLike | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> FitBatch:
+    """Fit many datasets, in parallel.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    data : (n, n_bins) or (n, n_bins + n_aux) array_like
+        Events, and auxiliary measurements, one dataset per row.
+    auxdata : (n_aux,) or (n, n_aux) array_like, optional
+        Auxiliary measurements of all or of each; the model's by default.
+    init, fixed, bounds
+        As for `fit`. By default the fits start from the fit of the mean of all datasets; one that
+        fails starts again from the model's starting values.
+    n_jobs : int, optional
+        Threads; -1 for all processors. Inside ``joblib.parallel_config``, joblib's workers.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    FitBatch
+        A row that is no data (negative, NaN) or whose fit did not converge has a status that says
+        so; a `FitWarning` counts them. Interrupted, those that were done.
+
+    Raises
+    ------
+    ValueError
+        If an array has the wrong shape, or there are no rows.
+    """
+    rows = _rows(model, data, auxdata)
+    problem = make_problem(model, init, fixed, bounds)
+    usable = rows[np.isfinite(rows).all(axis=1) & (rows[:, : model.n_bins] >= 0.0).all(axis=1)]
+    start = problem.init
+    if init is None and len(usable) > 1:
+        mean = minimise(model, model._data(usable.mean(axis=0)), problem)
+        start = mean.values if mean.status == 0 else start
+    task = partial(_fit_rows, model, rows, problem, start)
+    return _batch(model, task, len(rows), n_jobs, progress)
+
+
+def fit_toys(
+    model: HistFactoryModel,
+    n_toys: int = 1000,
+    *,
+    params: npt.ArrayLike | None = None,
+    seed: int | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> FitBatch:
+    """Throw toys and fit them.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    n_toys : int
+    params : (P,) array_like, optional
+        Where the toys are thrown; the fit of the observed data by default. Main and auxiliary
+        data fluctuate.
+    seed : int, optional
+        0 <= seed < 2**64. A seed gives the same toys on any number of threads or workers, two
+        seeds have none in common. Drawn from the system if None; see `FitBatch.seed`.
+    init, fixed, bounds
+        As for `fit`; the fits start at `params` by default.
+    n_jobs, progress
+        As for `fit_batch`.
+
+    Returns
+    -------
+    FitBatch
+
+    Raises
+    ------
+    FitError
+        If `params` is None and the fit of the observed data did not converge.
+    ValueError, TypeError
+        If an option is impossible.
+    """
+    n_toys, seed = check_n_toys(n_toys), check_seed(seed)
+    problem = make_problem(model, init, fixed, bounds)
+    truth = _truth(model, params, problem)
+    start = problem.start(truth).init if init is None else problem.init
+    task = partial(_fit_toys, model, truth, seed, problem, start)
+    return _batch(model, task, n_toys, n_jobs, progress, seed)
+
+
+def toy_data(
+    model: HistFactoryModel,
+    n_toys: int = 1,
+    *,
+    params: npt.ArrayLike | None = None,
+    seed: int | None = None,
+) -> Vector:
+    """Throw toys: the data that `fit_toys` fits with the same arguments.
+
+    Returns
+    -------
+    (n_toys, n_bins + n_aux) ndarray
+        Ready to be passed as `data` to `fit_batch`, or row by row to `fit` and the tests.
+
+    Notes
+    -----
+    n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta).
+    """
+    n_toys, seed = check_n_toys(n_toys), check_seed(seed)
+    truth = _truth(model, params, make_problem(model))
+    return _core.toy_data(model._core, truth, seed, 0, (0, n_toys))
+
+
+def check_n_toys(n_toys: object) -> int:
+    """The number of toys, if it is one."""
+    if isinstance(n_toys, bool) or not isinstance(n_toys, int | np.integer):
+        raise TypeError(f"n_toys is {n_toys!r}, expected an integer")
+    if n_toys < 1:
+        raise ValueError(f"n_toys is {n_toys}, expected at least 1")
+    return int(n_toys)
+
+
+def check_seed(seed: object) -> int:
+    """The seed, if it is one; one from the system for None."""
+    if seed is None:
+        return secrets.randbits(64)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed is {seed!r}, expected an integer or None")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}, expected 0 <= seed < 2**64")
+    return int(seed)
+
+
+def _truth(model: HistFactoryModel, params: npt.ArrayLike | None, problem: Problem) -> Vector:
+    if params is None:
+        fitted = require_minimum(model, model._data(None), problem, "the fit to throw toys at")
+        return fitted.values
+    truth = np.asarray(params, dtype=np.float64)
+    if truth.shape != model.init.shape:
+        raise ValueError(f"params has shape {truth.shape}, expected {model.init.shape}")
+    if not np.isfinite(truth).all():
+        name = model.parameter_names[int(np.flatnonzero(~np.isfinite(truth))[0])]
+        raise ValueError(f"params of {name!r} is not finite")
+    return truth
+
+
+def _rows(model: HistFactoryModel, data: npt.ArrayLike, auxdata: npt.ArrayLike | None) -> Vector:
+    """Main and auxiliary data side by side, (n, n_bins + n_aux)."""
+    rows = np.atleast_1d(np.asarray(data, dtype=np.float64))
+    if len(rows) == 0:
+        raise ValueError("data has no rows")
+    n_aux = len(model.auxdata)
+    full = model.n_bins + n_aux
+    if auxdata is None and rows.ndim == 2 and rows.shape[1] == full:
+        return np.ascontiguousarray(rows)
+    if rows.ndim != 2 or rows.shape[1] != model.n_bins:
+        raise ValueError(
+            f"data has shape {rows.shape}, expected (n, {model.n_bins}) events or (n, {full}) "
+            "events and auxiliary measurements"
+        )
+    aux = np.asarray(model.auxdata if auxdata is None else auxdata, dtype=np.float64)
+    if aux.shape not in ((n_aux,), (len(rows), n_aux)):
+        raise ValueError(
+            f"auxdata has shape {aux.shape}, expected ({n_aux},) or ({len(rows)}, {n_aux})"
+        )
+    return np.hstack([rows, np.broadcast_to(aux, (len(rows), n_aux))])
+
+
+def _fit_rows(
+    model: HistFactoryModel,
+    rows: Vector,
+    problem: Problem,
+    start: Vector,
+    first: int,
+    number: int,
+    n_threads: int,
+) -> dict[str, npt.NDArray[Any]]:
+    chunk = rows[first : first + number]
+    started = problem.start(start).core()
+    return _core.fit_rows(model._core, chunk, started, problem.init, n_threads)
+
+
+def _fit_toys(
+    model: HistFactoryModel,
+    truth: Vector,
+    seed: int,
+    problem: Problem,
+    start: Vector,
+    first: int,
+    number: int,
+    n_threads: int,
+) -> dict[str, npt.NDArray[Any]]:
+    started = problem.start(start).core()
+    toys = (first, number)
+    return _core.fit_toys(model._core, truth, seed, 0, toys, started, problem.init, n_threads)
+
+
+def _batch(
+    model: HistFactoryModel,
+    task: Any,
+    n: int,
+    n_jobs: int | None,
+    progress: bool,
+    seed: int | None = None,
+) -> FitBatch:
+    chunks: list[dict[str, npt.NDArray[Any]]] = []
+    try:
+        for _, chunk in in_chunks(
+            task, n, size=CHUNK, n_jobs=n_jobs, progress=progress, description="Fits"
+        ):
+            chunks.append(chunk)
+    except KeyboardInterrupt:
+        if not chunks:
+            raise
+        done = sum(len(chunk["nll"]) for chunk in chunks)
+        warnings.warn(f"interrupted after {done} of {n} fits", FitWarning, stacklevel=3)
+    arrays = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+    failed = int(np.count_nonzero(arrays["status"]))
+    if failed:
+        warnings.warn(
+            f"{failed} of {len(arrays['nll'])} fits did not converge; see the status of each",
+            FitWarning,
+            stacklevel=3,
+        )
+    arrays["status"] = _STATUS_NAMES[arrays["status"]]
+    names = model.parameter_names
+    return FitBatch(**arrays, parameter_names=names, poi=model.poi, seed=seed)
