@@ -95,7 +95,7 @@ def fit(
         other = minimise(model, core_data, problem.start(values))
         if (not other.status, -other.nll) > (not best.status, -best.nll):
             best = other
-    result = make_result(model, problem, best, 1e3 * (time.perf_counter() - start))
+    result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))
     if not result.converged:
         warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
     return result
@@ -149,7 +149,11 @@ def _bin_at_edge(model: HistFactoryModel, values: Vector) -> str:
 
 
 def make_result(
-    model: HistFactoryModel, problem: Problem, minimum: _core.Minimum, time_ms: float
+    model: HistFactoryModel,
+    data: _core.Data,
+    problem: Problem,
+    minimum: _core.Minimum,
+    time_ms: float,
 ) -> FitResult:
     """The result of a fit from the minimum the core found."""
     status, message = _explain(model, minimum)
@@ -164,11 +168,11 @@ def make_result(
         n_iter=minimum.n_iter,
         n_evaluations=minimum.n_evaluations,
         time_ms=time_ms,
-        parameter_names=model.parameter_names,
-        poi=model.poi,
-        fixed=problem.fixed,
         held=minimum.held,
         minimum=minimum,
+        model=model,
+        problem=problem,
+        dataset=np.concatenate([data.n, data.aux]),
     )
 
 

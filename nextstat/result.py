@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
+from nextstat._problem import Problem
 from nextstat._rejection import unknown
+from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,10 @@ class FitResult:
         Newton steps, and evaluations of the likelihood or its derivatives.
     time_ms : float
         Wall-clock time of the fit.
+    model : HistFactoryModel
+    dataset : (n_bins + n_aux,) ndarray
+        What was fitted: events and auxiliary measurements.
+    parameter_names : tuple of str
     poi : str or None
     fixed : (P,) bool ndarray
     active_bounds : tuple of str
@@ -58,11 +62,23 @@ class FitResult:
     n_iter: int
     n_evaluations: int
     time_ms: float
-    parameter_names: tuple[str, ...]
-    poi: str | None
-    fixed: npt.NDArray[np.bool_]
     held: npt.NDArray[np.bool_]
     minimum: _core.Minimum
+    model: HistFactoryModel
+    problem: Problem
+    dataset: Vector
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        return self.model.parameter_names
+
+    @property
+    def poi(self) -> str | None:
+        return self.model.poi
+
+    @property
+    def fixed(self) -> npt.NDArray[np.bool_]:
+        return self.problem.fixed
 
     @property
     def active_bounds(self) -> tuple[str, ...]:

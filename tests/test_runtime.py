@@ -22,7 +22,6 @@ from random_workspaces import random_parameters
 
 import nextstat
 from nextstat import _core, interpret
-from nextstat._fit import MAX_ITERATIONS, TOLERANCE
 from nextstat._problem import make_problem
 from nextstat.datasets import make_workspace
 
@@ -393,25 +392,20 @@ class Counter:
 
 def core_fit(model: nextstat.HistFactoryModel) -> Callable[[], Any]:
     """A call into the core that fits."""
-    p = make_problem(model)
-    arguments = (p.init, p.lower, p.upper, p.fixed, TOLERANCE, MAX_ITERATIONS)
-    return lambda: _core.fit(model._core, model._observed, *arguments)
+    problem = make_problem(model).core()
+    return lambda: _core.fit(model._core, model._observed, problem)
 
 
 def core_refits(model: nextstat.HistFactoryModel) -> Callable[[], Any]:
     """A call into the core that refits for a ranking."""
-    p = make_problem(model)
+    problem = make_problem(model).core()
     minimum = core_fit(model)()
     poi, others = model.parameters.index("mu"), [0, 1, 2, 3]
     return lambda: _core.refit_shifted(
         model._core,
         minimum,
         model._observed,
-        p.lower,
-        p.upper,
-        p.fixed,
-        TOLERANCE,
-        MAX_ITERATIONS,
+        problem,
         poi,
         others,
         (minimum.values[others] + 0.1).tolist(),
