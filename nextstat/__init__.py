@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from nextstat import plot as plot
     from nextstat import workspace as workspace
     from nextstat._asimov import asimov_data as asimov_data
+    from nextstat._feldman_cousins import FeldmanCousins as FeldmanCousins
+    from nextstat._feldman_cousins import feldman_cousins as feldman_cousins
     from nextstat._fit import fit as fit
+    from nextstat._goodness_of_fit import GoodnessOfFit as GoodnessOfFit
+    from nextstat._goodness_of_fit import goodness_of_fit as goodness_of_fit
     from nextstat._hypotest import HypoTestResult as HypoTestResult
     from nextstat._hypotest import hypotest as hypotest
     from nextstat._hypotest import significance as significance
+    from nextstat._interval import Contour as Contour
+    from nextstat._interval import Interval as Interval
+    from nextstat._interval import contour as contour
+    from nextstat._interval import interval as interval
     from nextstat._limit import UpperLimit as UpperLimit
     from nextstat._limit import upper_limit as upper_limit
+    from nextstat._scan import ClsScan as ClsScan
+    from nextstat._scan import Scan as Scan
+    from nextstat._scan import cls_scan as cls_scan
+    from nextstat._scan import scan as scan
     from nextstat._threads import get_num_threads as get_num_threads
     from nextstat._threads import set_num_threads as set_num_threads
     from nextstat._toy_tests import ToyEnsembles as ToyEnsembles
@@ -27,6 +39,8 @@ if TYPE_CHECKING:
     from nextstat._toys import fit_batch as fit_batch
     from nextstat._toys import fit_toys as fit_toys
     from nextstat._toys import toy_data as toy_data
+    from nextstat._yields import Yields as Yields
+    from nextstat._yields import yields as yields
     from nextstat.exceptions import FitError as FitError
     from nextstat.exceptions import FitWarning as FitWarning
     from nextstat.exceptions import NextstatError as NextstatError
@@ -40,29 +54,43 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "ClsScan": "_scan",
+    "Contour": "_interval",
+    "FeldmanCousins": "_feldman_cousins",
     "FitBatch": "_toys",
     "FitError": "exceptions",
     "FitResult": "result",
     "FitWarning": "exceptions",
+    "GoodnessOfFit": "_goodness_of_fit",
     "HistFactoryModel": "model",
     "HypoTestResult": "_hypotest",
+    "Interval": "_interval",
     "NextstatError": "exceptions",
+    "Scan": "_scan",
     "ToyEnsembles": "_toy_tests",
     "UpperLimit": "_limit",
     "Workspace": "workspace",
     "WorkspaceError": "exceptions",
     "WorkspaceWarning": "exceptions",
+    "Yields": "_yields",
     "asimov_data": "_asimov",
+    "cls_scan": "_scan",
+    "contour": "_interval",
+    "feldman_cousins": "_feldman_cousins",
     "fit": "_fit",
     "fit_batch": "_toys",
     "fit_toys": "_toys",
     "from_pyhf": "model",
     "get_num_threads": "_threads",
+    "goodness_of_fit": "_goodness_of_fit",
     "hypotest": "_hypotest",
+    "interval": "_interval",
+    "scan": "_scan",
     "set_num_threads": "_threads",
     "significance": "_hypotest",
     "toy_data": "_toys",
     "upper_limit": "_limit",
+    "yields": "_yields",
 }
 _MODULES = {"datasets", "exceptions", "histogram", "interpret", "plot", "workspace"}
 

@@ -6,6 +6,7 @@ Chunks have a fixed size, so that what they compute never depends on who compute
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import joblib
@@ -27,11 +28,13 @@ def in_chunks(
     n_jobs: int | None,
     progress: bool,
     description: str,
+    threaded: bool = True,
 ) -> Iterator[tuple[int, T]]:
     """Call ``function(first, number, n_threads)`` for the chunks of `n` items.
 
     Inside ``joblib.parallel_config`` the chunks go to joblib's workers (then `function` must be
-    picklable), otherwise each is computed here on `n_jobs` threads.
+    picklable). Otherwise they are computed here on `n_jobs` threads: by `function` itself if it
+    is `threaded`, or several chunks at a time.
 
     Yields
     ------
@@ -41,9 +44,11 @@ def in_chunks(
     chunks = [(first, min(size, n - first)) for first in range(0, n, size)]
     if joblib.effective_n_jobs() > 1:
         results = _distributed(function, chunks, n_jobs)
-    else:
+    elif threaded:
         threads = resolve_n_jobs(n_jobs)
         results = (function(*chunk, threads) for chunk in chunks)
+    else:
+        results = _several_at_a_time(function, chunks, resolve_n_jobs(n_jobs))
     pairs = ((first, result) for (first, _), result in zip(chunks, results, strict=True))
     return _with_bar(pairs, chunks, description) if progress else pairs
 
@@ -60,6 +65,19 @@ def _with_bar(
         for (_, number), pair in zip(chunks, pairs, strict=True):
             bar.advance(task, number)
             yield pair
+
+
+def _several_at_a_time(
+    function: Callable[[int, int, int], T], chunks: list[Chunk], threads: int
+) -> Iterator[T]:
+    if threads == 1 or len(chunks) == 1:
+        yield from (function(*chunk, 1) for chunk in chunks)
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(function, *zip(*chunks, strict=True), [1] * len(chunks))
+    finally:  # not waiting for those left when interrupted
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _distributed(
@@ -83,12 +101,14 @@ def _distributed(
 def _submit(
     function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int | None
 ) -> Iterator[T]:
-    """Results of one attempt, as they come in where the backend can do that."""
+    """Results of one attempt, as they come in."""
     jobs = [joblib.delayed(function)(*chunk, 1) for chunk in chunks]
-    parallel = joblib.Parallel(n_jobs=n_jobs)
-    if parallel._backend.supports_return_generator:
-        yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-        return
-    several = 4 * joblib.effective_n_jobs(n_jobs)
-    for first in range(0, len(jobs), several):
-        yield from parallel(jobs[first : first + several])
+    try:
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # the backend hands in its results all at once only
+        several = 4 * joblib.effective_n_jobs(n_jobs)
+        parallel = joblib.Parallel(n_jobs=n_jobs)
+        for first in range(0, len(jobs), several):
+            yield from parallel(jobs[first : first + several])
+    else:
+        yield from parallel(jobs)

@@ -1,26 +1,44 @@
-"""Which systematic matters: the ranking of nuisance parameters as feature importance."""
+"""Which systematic matters: ranking as feature importance, uncertainty budgets, pulls."""
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
-from nextstat._fit import require_minimum
-from nextstat._problem import Bounds, Problem, make_problem
+from nextstat._breakdown import (
+    BreakdownMethod,
+    Groups,
+    auxdata_budget,
+    fix_budget,
+    groups_of,
+)
+from nextstat._problem import Bounds, make_problem
 from nextstat._profile import poi_index
-from nextstat._threads import resolve_n_jobs
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
+from nextstat.exceptions import FitError
+from nextstat.model import HistFactoryModel
+from nextstat.result import FitResult
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+RankingMethod = Literal["refit", "covariance", "auxdata"]
 SortKey = Literal["total", "pull", "constraint"]
+_COLUMNS = (
+    "rank",
+    "name",
+    "kind",
+    "total_impact",
+    "delta_mu_up",
+    "delta_mu_down",
+    "delta_mu_up_prefit",
+    "delta_mu_down_prefit",
+    "pull",
+    "constraint",
+)
 _SORT_COLUMNS = {"total": "total_impact", "pull": "pull", "constraint": "constraint"}
 
 
@@ -30,7 +48,7 @@ def rank_impact(
     top_n: int | None = None,
     sort_by: SortKey = "total",
     ascending: bool = False,
-    method: Literal["refit"] = "refit",
+    method: RankingMethod = "refit",
     n_jobs: int | None = None,
     progress: bool = False,
     data: npt.ArrayLike | None = None,
@@ -49,10 +67,14 @@ def rank_impact(
         Order of the rows; pulls by their size.
     ascending : bool
         Smallest first.
-    method : {"refit"}
-        Each impact is a fit with the parameter held at its shifted value.
+    method : {"refit", "covariance", "auxdata"}
+        "refit": each impact is a fit with the parameter held at its shifted value. "covariance":
+        the same in the Gaussian limit, without refits. "auxdata": a fit with the parameter's
+        auxiliary measurement shifted by its standard deviation (arXiv:2307.04007); such impacts,
+        unlike the others, add in quadrature, with the statistical part, to the total error.
     n_jobs : int, optional
-        Threads; -1 for all processors. The result does not depend on it.
+        Threads; -1 for all processors. Inside ``joblib.parallel_config``, joblib's workers. The
+        result does not depend on it.
     progress : bool
         Show a progress bar.
     data, auxdata : array_like, optional
@@ -74,7 +96,7 @@ def rank_impact(
         - ``delta_mu_up``, ``delta_mu_down``: shift of the fitted parameter of interest when the
           parameter is held at its fitted value plus, minus its post-fit error
         - ``delta_mu_up_prefit``, ``delta_mu_down_prefit``: the same with the width of its
-          constraint; 0 for unconstrained parameters
+          constraint; 0 for unconstrained parameters, NaN for the method "auxdata"
         - ``pull``: (fitted - centre) / width of the constraint; NaN if unconstrained
         - ``constraint``: post-fit error / width of the constraint; NaN if unconstrained
 
@@ -88,21 +110,21 @@ def rank_impact(
     ValueError, KeyError
         If there is no parameter of interest, or an option is unknown.
     """
-    if method != "refit":
-        raise ValueError(f"method is {method!r}, expected 'refit'")
+    if method not in ("refit", "covariance", "auxdata"):
+        raise ValueError(f"method is {method!r}, expected 'refit', 'covariance' or 'auxdata'")
     if sort_by not in _SORT_COLUMNS:
         raise ValueError(f"sort_by is {sort_by!r}, expected one of {list(_SORT_COLUMNS)}")
     if top_n is not None and top_n < 1:
         raise ValueError(f"top_n is {top_n}, expected at least 1")
-    index = poi_index(model, poi)
-    rows = _impacts(
-        model,
-        model._data(data, auxdata),
-        make_problem(model, bounds=bounds),
-        index,
-        resolve_n_jobs(n_jobs),
-        progress=progress,
-    )
+    problem = make_problem(model, bounds=bounds)
+    fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
+    if method == "covariance":
+        impact = by_covariance(fit)
+    elif method == "auxdata":
+        impact = by_auxdata(fit, n_jobs, progress=progress)
+    else:
+        impact = by_refit(fit, n_jobs, progress=progress)
+    rows = rows_of(fit, impact)
     rows.sort(key=lambda row: (np.isnan(row["total_impact"]), -row["total_impact"]))
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank
@@ -140,124 +162,121 @@ def plot_rank_impact(model: HistFactoryModel, *, top_n: int | None = 20, **optio
     return ranking(rows, poi=str(poi))
 
 
-_COLUMNS = (
-    "rank",
-    "name",
-    "kind",
-    "total_impact",
-    "delta_mu_up",
-    "delta_mu_down",
-    "delta_mu_up_prefit",
-    "delta_mu_down_prefit",
-    "pull",
-    "constraint",
-)
-
-
-def _impacts(
+def uncertainty_breakdown(
     model: HistFactoryModel,
-    data: _core.Data,
-    problem: Problem,
-    poi: int,
-    n_threads: int,
+    groups: Groups | None = None,
     *,
-    progress: bool,
-) -> list[dict[str, Any]]:
-    """Rows of the ranking, unsorted and without rank."""
-    fixed = problem.fixed | (problem.lower == problem.upper)
-    if fixed[poi]:
-        raise ValueError(f"the parameter of interest {model.parameter_names[poi]!r} is fixed")
-    minimum = require_minimum(model, data, problem, "the global fit")
-    best, errors = minimum.values, minimum.errors()
-    errors[minimum.held] = np.nan
-    table = model.parameters
-    nuisances = np.flatnonzero(~fixed & (np.arange(len(table)) != poi))
-    width = np.where(np.isnan(table.width), 0.0, table.width)
-    # (4, nuisances): up, down, up prefit, down prefit
-    shifts = np.stack([errors, -errors, width, -width])[:, nuisances]
-    values = np.clip(best[nuisances] + shifts, problem.lower[nuisances], problem.upper[nuisances])
-    fitted = np.where(np.isnan(shifts), np.nan, best[poi])
-    moved = np.isfinite(shifts) & (values != best[nuisances])
-    order = np.argwhere(moved.T)[:, ::-1]  # the four refits of a parameter side by side
-    fitted[tuple(order.T)] = _refits(
-        model,
-        minimum,
-        data,
-        problem,
-        poi,
-        nuisances[order[:, 1]],
-        values[tuple(order.T)],
-        n_threads,
-        progress=progress,
-    )
-    failed = [table.names[nuisances[j]] for i, j in order if np.isnan(fitted[i, j])]
-    if failed:
-        warnings.warn(
-            f"{len(failed)} refits did not converge; NaN impacts for: "
-            + ", ".join(sorted(set(failed))),
-            FitWarning,
-            stacklevel=3,
+    method: BreakdownMethod = "auxdata",
+    data: npt.ArrayLike | None = None,
+    auxdata: npt.ArrayLike | None = None,
+    poi: str | None = None,
+    bounds: Bounds | None = None,
+) -> dict[str, float]:
+    """Break the error of the parameter of interest down into its sources.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    groups : mapping of name to regular expression or several, optional
+        Constrained nuisance parameters by their whole names; by default grouped by the type of
+        their modifiers. What no group takes is "other".
+    method : {"auxdata", "fix"}
+        "auxdata": how far the fitted value moves with each measurement, main or auxiliary,
+        shifted by its standard deviation (arXiv:2307.04007). The parts add in quadrature to the
+        error: exactly where the data are as expected, else up to the difference between the
+        observed and the expected curvature of the likelihood. "fix": how much smaller, in
+        quadrature, the error is with the group fixed; such parts do not add up if groups are
+        correlated.
+    data, auxdata, poi, bounds
+        As for `rank_impact`.
+
+    Returns
+    -------
+    dict
+        "statistical", each group, and "total" (the error of the fit), in units of the parameter.
+
+    Raises
+    ------
+    FitError
+        If a fit did not converge, or ended with the parameter of interest at its bound.
+    ValueError
+        If a group matches nothing, or two groups share a parameter.
+    """
+    if method not in ("auxdata", "fix"):
+        raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
+    problem = make_problem(model, bounds=bounds)
+    fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
+    members = groups_of(model, fit.nuisances, groups)
+    total = float(fit.errors[fit.poi])
+    if np.isnan(total):
+        name = model.parameter_names[fit.poi]
+        raise FitError(
+            f"{name!r} is stopped by its bound and has no error to break down; widen it with "
+            f"bounds={{{name!r}: (-10, 10)}}"
         )
-    stopped = (fitted <= problem.lower[poi]) | (fitted >= problem.upper[poi])
-    if stopped.any():
-        name = table.names[poi]
-        warnings.warn(
-            f"{name!r} is stopped by its bounds [{problem.lower[poi]:g}, {problem.upper[poi]:g}] "
-            f"in {np.count_nonzero(stopped)} of {stopped.size} fits, whose impacts are cut short; "
-            f"widen them, for example bounds={{{name!r}: (-10, 10)}}",
-            FitWarning,
-            stacklevel=3,
-        )
-    impact = fitted - best[poi]
-    pulls = (best - table.centre) / table.width
-    constraints = errors / table.width
+    parts = auxdata_budget(fit, members) if method == "auxdata" else fix_budget(fit, members)
+    return {**parts, "total": total}
+
+
+def pulls(result: FitResult) -> list[dict[str, Any]]:
+    """Pulls and constraints of the nuisance parameters of a fit.
+
+    Returns
+    -------
+    list of dict
+        One per parameter with a constraint that is not fixed: ``name``, ``kind``, ``value``,
+        ``error``, and ``pull`` and ``constraint`` as in `rank_impact`.
+
+    Raises
+    ------
+    FitError
+        If the fit did not converge.
+    """
+    _require_converged(result)
+    table = result.model.parameters
+    wanted = np.flatnonzero(~np.isnan(table.width) & ~result.fixed)
     return [
         {
-            "rank": 0,
             "name": table.names[p],
             "kind": table.kinds[p],
-            "total_impact": float(abs(impact[0, k]) + abs(impact[1, k])),
-            "delta_mu_up": float(impact[0, k]),
-            "delta_mu_down": float(impact[1, k]),
-            "delta_mu_up_prefit": float(impact[2, k]),
-            "delta_mu_down_prefit": float(impact[3, k]),
-            "pull": float(pulls[p]),
-            "constraint": float(constraints[p]),
+            "value": float(result.values[p]),
+            "error": float(result.errors[p]),
+            "pull": float((result.values[p] - table.centre[p]) / table.width[p]),
+            "constraint": float(result.errors[p] / table.width[p]),
         }
-        for k, p in enumerate(nuisances)
+        for p in wanted
     ]
 
 
-def _refits(
-    model: HistFactoryModel,
-    minimum: _core.Minimum,
-    data: _core.Data,
-    problem: Problem,
-    poi: int,
-    parameters: npt.NDArray[np.intp],
-    values: Vector,
-    n_threads: int,
-    *,
-    progress: bool,
-) -> Vector:
-    """Fitted parameter of interest with each parameter held at its value; NaN where it failed."""
-    step = 32 * n_threads if progress else max(1, len(parameters))
-    batches = range(0, len(parameters), step)
-    if progress:
-        from rich.progress import track
+def correlation_df(result: FitResult, *, threshold: float = 0.0) -> pd.DataFrame:
+    """Correlation matrix of the free parameters, those with strong correlations only.
 
-        batches = track(batches, description="Ranking")  # type: ignore[assignment]
-    fitted = [np.empty(0)]
-    for start in batches:
-        mu, status = _core.refit_shifted(
-            model._core,
-            minimum,
-            data,
-            problem.core(),
-            poi,
-            parameters[start : start + step],
-            values[start : start + step],
-            n_threads,
-        )
-        fitted.append(np.where(status == 0, mu, np.nan))
-    return np.concatenate(fitted)
+    Parameters
+    ----------
+    threshold : float
+        Keep parameters that have a correlation of at least this size with another.
+
+    Raises
+    ------
+    FitError
+        If the fit did not converge.
+    ValueError
+        If the threshold is not between 0 and 1.
+    """
+    import pandas as pd
+
+    _require_converged(result)
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"threshold is {threshold}, expected a number from 0 to 1")
+    free = np.flatnonzero(~result.held)
+    matrix = result.correlation[np.ix_(free, free)]
+    others = np.abs(matrix - np.eye(len(free)))
+    strong = (others >= threshold).any(axis=1) if threshold > 0.0 else np.full(len(free), True)
+    names = [result.parameter_names[p] for p in free[strong]]
+    frame: pd.DataFrame = pd.DataFrame(matrix[np.ix_(strong, strong)], index=names, columns=names)
+    return frame
+
+
+def _require_converged(result: FitResult) -> None:
+    if not result.converged:
+        raise FitError(f"the fit did not converge ({result.status}): {result.message}")

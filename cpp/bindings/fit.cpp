@@ -37,6 +37,18 @@ py::array_t<double> covariance(const ExternalMinimum& self) {
   return out;
 }
 
+// One row of the covariance.
+py::array_t<double> covariance_with(const ExternalMinimum& self, int param) {
+  const std::size_t P = self.minimum.shape.size();
+  if (param < 0 || static_cast<std::size_t>(param) >= P) {
+    throw std::invalid_argument("no such parameter");
+  }
+  Doubles row(P);
+  for (std::size_t i = 0; i < P; ++i) row[i] = self.external[i] == param;
+  kernels().solve(self.minimum.shape, self.minimum.factor, row.data());
+  return self.reorder(row);
+}
+
 py::array_t<bool> held(const ExternalMinimum& self) {
   const auto& flags = self.minimum.held;
   py::array_t<bool> out(static_cast<py::ssize_t>(flags.size()));
@@ -112,6 +124,7 @@ void bind_fit(py::module_& m) {
       .def_property_readonly("held", &held)
       .def("errors", &errors)
       .def("covariance", &covariance)
+      .def("covariance_with", &covariance_with, py::arg("param"))
       .def(py::pickle(&get_state, &set_state));
 
   py::class_<OwnedProblem>(m, "FitProblem")

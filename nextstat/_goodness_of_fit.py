@@ -1,0 +1,159 @@
+"""Goodness of fit by the saturated model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import chi2
+
+from nextstat._fit import minimise, require_converged
+from nextstat._problem import Bounds, Fixed, Init, make_problem
+from nextstat._profile import ROUNDING
+from nextstat._toys import fit_toys
+from nextstat.exceptions import FitError
+from nextstat.model import HistFactoryModel, Vector
+
+
+@dataclass(frozen=True)
+class GoodnessOfFit:
+    """Agreement of the data with the fitted model.
+
+    Attributes
+    ----------
+    statistic : float
+        2 (nll - nll of the saturated model, whose expectation is the data themselves).
+    n_dof : int
+        Bins less free parameters without constraint.
+    pvalue : float
+        Probability of data that agree less.
+    pvalue_error : float
+        Standard error from the number of toys; 0 for the asymptotic chi2.
+    channels : dict of str to (float, int)
+        Share of each channel in the statistic, and its number of bins.
+    constraints : float
+        Share of the constraint terms.
+    toys : (n,) ndarray or None
+        The statistic of the toys that could be fitted.
+    """
+
+    statistic: float
+    n_dof: int
+    pvalue: float
+    channels: dict[str, tuple[float, int]]
+    constraints: float
+    pvalue_error: float = 0.0
+    toys: Vector | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain Python values, ready for JSON; of the toys, their number."""
+        values = {**self.__dict__, "n_toys": 0 if self.toys is None else len(self.toys)}
+        values["channels"] = {name: list(share) for name, share in self.channels.items()}
+        del values["toys"]
+        return values
+
+
+def goodness_of_fit(
+    model: HistFactoryModel,
+    *,
+    data: npt.ArrayLike | None = None,
+    auxdata: npt.ArrayLike | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+    calculator: Literal["asymptotics", "toys"] = "asymptotics",
+    n_toys: int = 1000,
+    seed: int | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> GoodnessOfFit:
+    """Goodness of fit by the likelihood ratio to the saturated model.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    data, auxdata, init, fixed, bounds
+        As for `fit`.
+    calculator : {"asymptotics", "toys"}
+        The chi2 distribution, which needs a few events in every bin, or toys thrown at the fit.
+    n_toys, seed, n_jobs, progress
+        As for `fit_toys`.
+
+    Returns
+    -------
+    GoodnessOfFit
+
+    Raises
+    ------
+    FitError
+        If the fit did not converge, or none of the toys did.
+    ValueError
+        If an option is impossible, or there are no degrees of freedom for the chi2.
+
+    Notes
+    -----
+    Baker and Cousins, NIM 221 (1984) 437. With n_b events where nu_b are expected,
+    2 sum_b [nu_b - n_b + n_b ln(n_b / nu_b)], plus the same of the constraints.
+    """
+    if calculator not in ("asymptotics", "toys"):
+        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
+    core_data = model._data(data, auxdata)
+    problem = make_problem(model, init, fixed, bounds)
+    minimum = minimise(model, core_data, problem)
+    require_converged(model, minimum, "the fit")
+    expected = model.expected_data(minimum.values)
+    observed = np.concatenate([core_data.n, core_data.aux])
+    bins = _poisson_deviance(observed[: model.n_bins], expected[: model.n_bins])
+    constraints = _constraint_deviance(model, observed, expected)
+    channels = {
+        name: (float(bins[where].sum()), where.stop - where.start)
+        for name, where in model.channel_slices.items()
+    }
+    statistic = float(bins.sum()) + constraints
+    unconstrained = np.array([c == "none" for c in model.parameters.constraints])
+    n_dof = model.n_bins - int(np.count_nonzero(unconstrained & ~problem.fixed))
+    if calculator == "asymptotics":
+        if n_dof < 1:
+            raise ValueError(
+                f"there are {model.n_bins} bins for {model.n_bins - n_dof} free parameters "
+                "without constraint: nothing is left to test; use calculator='toys'"
+            )
+        pvalue = float(chi2.sf(statistic, n_dof))
+        return GoodnessOfFit(statistic, n_dof, pvalue, channels, constraints)
+    batch = fit_toys(
+        model,
+        n_toys,
+        params=minimum.values,
+        seed=seed,
+        fixed=fixed,
+        bounds=bounds,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
+    toys = batch.deviance[batch.converged]
+    if not len(toys):
+        raise FitError("none of the toys could be fitted")
+    pvalue = float(np.mean(toys >= statistic - ROUNDING))
+    error = math.sqrt(pvalue * (1.0 - pvalue) / len(toys))
+    return GoodnessOfFit(statistic, n_dof, pvalue, channels, constraints, error, toys)
+
+
+def _poisson_deviance(n: Vector, nu: Vector) -> Vector:
+    """2 (nu - n + n ln(n / nu)) of each count; an expectation below 0 counts as 0."""
+    nu = np.maximum(nu, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_ratio = np.where(n > 0.0, np.log1p((nu - n) / np.where(n > 0.0, n, 1.0)), 0.0)
+    deviance: Vector = 2.0 * ((nu - n) - n * log_ratio)
+    return deviance
+
+
+def _constraint_deviance(model: HistFactoryModel, observed: Vector, expected: Vector) -> float:
+    aux, mean = observed[model.n_bins :], expected[model.n_bins :]
+    constrained = np.array(model.parameters.constraints) != "none"
+    width, tau = model.parameters.width[constrained], model.parameters.tau[constrained]
+    gaussian = np.isnan(tau)
+    pulls = (aux[gaussian] - mean[gaussian]) / width[gaussian]
+    return float((pulls**2).sum() + _poisson_deviance(aux[~gaussian], mean[~gaussian]).sum())

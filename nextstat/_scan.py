@@ -1,0 +1,296 @@
+"""Profile scans: the likelihood along one parameter, and CLs along the parameter of interest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat import _core
+from nextstat._asymptotics import probabilities
+from nextstat._chunks import in_chunks
+from nextstat._fit import minimise, require_minimum
+from nextstat._hypotest import asimov_profile, deviation
+from nextstat._problem import Bounds, Fixed, Init, Problem
+from nextstat._profile import ROUNDING, Profile, observe
+from nextstat.exceptions import FitWarning
+from nextstat.model import HistFactoryModel, Vector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_POINTS = 51
+_CHAIN = 13  # points that start from one another
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Profile likelihood along a parameter.
+
+    Attributes
+    ----------
+    parameter : str
+    values : (n,) ndarray
+        In increasing order.
+    twice_delta_nll : (n,) ndarray
+        2 (nll - minimum), everything else fitted; infinite where the data exclude the value, NaN
+        where a fit did not converge.
+    params : (n, P) ndarray
+        All parameters at each value.
+    best : float
+        Fitted value.
+    """
+
+    parameter: str
+    values: Vector
+    twice_delta_nll: Vector
+    params: Vector
+    best: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain Python values, ready for JSON, without `params`."""
+        return {
+            "parameter": self.parameter,
+            "best": self.best,
+            "values": self.values.tolist(),
+            "twice_delta_nll": self.twice_delta_nll.tolist(),
+        }
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per value."""
+        import pandas as pd
+
+        frame: pd.DataFrame = pd.DataFrame(
+            {self.parameter: self.values, "twice_delta_nll": self.twice_delta_nll}
+        )
+        return frame
+
+
+def scan(
+    model: HistFactoryModel,
+    parameter: str | None = None,
+    values: npt.ArrayLike | None = None,
+    *,
+    data: npt.ArrayLike | None = None,
+    auxdata: npt.ArrayLike | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> Scan:
+    """Scan the profile likelihood along a parameter.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    parameter : str, optional
+        The parameter of interest by default.
+    values : (n,) array_like, optional
+        51 values within three errors of the fitted one by default.
+    data, auxdata, init, fixed, bounds
+        As for `fit`.
+    n_jobs, progress
+        As for `fit_batch`.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    FitError
+        If the global fit did not converge.
+    KeyError
+        If no parameter has that name; the message names the nearest.
+    ValueError
+        If the parameter is fixed, or a value is outside its bounds or not finite.
+
+    Notes
+    -----
+    The fits start from one another, from the best fit outwards and back again, so that where a
+    second minimum takes over, both sides know it.
+    """
+    profile = observe(
+        model, data=data, auxdata=auxdata, poi=parameter, init=init, fixed=fixed, bounds=bounds
+    )
+    points = _default_values(profile) if values is None else check_values(profile, values)
+    params = np.empty((len(points), len(profile.best)))
+    status = np.empty(len(points), dtype=np.intc)
+    chains = _chains(points, profile.muhat)
+    dataset = np.concatenate([profile.data.n, profile.data.aux])
+    task = partial(
+        _follow, model, dataset, profile.problem, profile.poi, profile.best, points, chains
+    )
+    for k, found in in_chunks(
+        task,
+        len(chains),
+        size=1,
+        n_jobs=n_jobs,
+        progress=progress,
+        description="Scan",
+        threaded=False,
+    ):
+        params[chains[k]], status[chains[k]] = found
+    delta = _above_best(profile, params)
+    lowest = int(np.nanargmin(np.where(status == 0, delta, np.nan))) if (status == 0).any() else -1
+    if lowest >= 0 and delta[lowest] < -ROUNDING:  # the global fit had stopped in another basin
+        start = profile.problem.start(params[lowest])
+        better = require_minimum(model, profile.data, start, "the global fit").values
+        profile = Profile(model, profile.data, profile.problem, profile.poi, best=better)
+        delta = _above_best(profile, params)
+    excluded = status == _INFINITE
+    failed = int(np.count_nonzero((status != 0) & ~excluded))
+    if failed:
+        warnings.warn(
+            f"{failed} of {len(points)} fits did not converge; they are NaN", FitWarning, 2
+        )
+    delta = np.where(status == 0, np.maximum(delta, 0.0), np.where(excluded, np.inf, np.nan))
+    return Scan(profile.name, points, delta, params, profile.muhat)
+
+
+_INFINITE = 4  # FitStatus of the core
+
+
+def _default_values(profile: Profile) -> Vector:
+    minimum = require_minimum(profile.model, profile.data, profile.problem, "the global fit")
+    error = float(minimum.errors()[profile.poi])
+    low, high = (float(x[profile.poi]) for x in (profile.problem.lower, profile.problem.upper))
+    if not error > 0.0:  # at a bound
+        raise ValueError(
+            f"{profile.name!r} is at its bound {profile.muhat:g} and has no error to choose the "
+            "values of the scan by; pass values="
+        )
+    reach = 3.0 * error
+    return np.linspace(max(low, profile.muhat - reach), min(high, profile.muhat + reach), _POINTS)
+
+
+def check_values(profile: Profile, values: npt.ArrayLike) -> Vector:
+    points = np.sort(np.atleast_1d(np.asarray(values, dtype=np.float64)))
+    if points.ndim != 1 or not len(points):
+        raise ValueError(f"values has shape {np.shape(values)}, expected (n,) with n > 0")
+    low, high = profile.problem.lower[profile.poi], profile.problem.upper[profile.poi]
+    for value in points[~((points >= low) & (points <= high))][:1]:
+        raise ValueError(
+            f"the value {value:g} is outside the bounds [{low:g}, {high:g}] of {profile.name!r}; "
+            "widen them with bounds="
+        )
+    return points
+
+
+def _chains(points: Vector, best: float) -> list[npt.NDArray[np.intp]]:
+    """Numbers of the points in chains, each on one side of the best fit and leading outwards."""
+    below, above = np.flatnonzero(points < best)[::-1], np.flatnonzero(points >= best)
+    return [side[k : k + _CHAIN] for side in (above, below) for k in range(0, len(side), _CHAIN)]
+
+
+def _follow(
+    model: HistFactoryModel,
+    dataset: Vector,
+    problem: Problem,
+    poi: int,
+    best: Vector,
+    points: Vector,
+    chains: Sequence[npt.NDArray[np.intp]],
+    k: int,
+    _number: int,
+    _n_threads: int,
+) -> tuple[Vector, npt.NDArray[np.intc]]:
+    """Fits of one chain: outwards, each from the last two, and back, each from the next."""
+    data = model._data(dataset)
+    values = points[chains[k]]
+    fits: list[_core.Minimum] = []
+    before, last, at = best, best, best[poi]
+    for value in values:
+        gap = last[poi] - before[poi]
+        slope = (last - before) / gap if gap else 0.0 * best
+        start = np.clip(last + slope * (value - at), problem.lower, problem.upper)
+        fit = minimise(model, data, problem.start(start).fix(poi, value))
+        if fit.status != 0:
+            fit = minimise(model, data, problem.fix(poi, value))
+        fits.append(fit)
+        if fit.status == 0:
+            before, last, at = last, fit.values, value
+    for i in range(len(fits) - 2, -1, -1):
+        if fits[i + 1].status == 0:
+            again = minimise(model, data, problem.start(fits[i + 1].values).fix(poi, values[i]))
+            fits[i] = min(fits[i], again, key=lambda fit: (fit.status != 0, fit.nll))
+    status = np.array([fit.status for fit in fits], dtype=np.intc)
+    return np.array([fit.values for fit in fits]), status
+
+
+def _above_best(profile: Profile, params: Vector) -> Vector:
+    core, data, best = profile.model._core, profile.data, profile.best
+    return np.array([2.0 * _core.nll_difference(core, data, row, best) for row in params])
+
+
+@dataclass(frozen=True, eq=False)
+class ClsScan:
+    """CLs along the parameter of interest.
+
+    Attributes
+    ----------
+    parameter : str
+    values : (n,) ndarray
+    observed : (n,) ndarray
+    expected : (n, 5) ndarray
+        Median and bands (-2, -1, 0, +1, +2 sigma) under the background-only hypothesis.
+    """
+
+    parameter: str
+    values: Vector
+    observed: Vector
+    expected: Vector
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain Python values, ready for JSON."""
+        return {
+            "parameter": self.parameter,
+            "values": self.values.tolist(),
+            "observed": self.observed.tolist(),
+            "expected": self.expected.tolist(),
+        }
+
+
+def cls_scan(
+    model: HistFactoryModel,
+    values: npt.ArrayLike,
+    *,
+    data: npt.ArrayLike | None = None,
+    auxdata: npt.ArrayLike | None = None,
+    poi: str | None = None,
+) -> ClsScan:
+    """CLs of asymptotic qtilde tests at several values of the parameter of interest.
+
+    Parameters
+    ----------
+    values : (n,) array_like
+        Positive.
+    data, auxdata, poi
+        As for `hypotest`.
+
+    Raises
+    ------
+    FitError, ValueError, KeyError
+        As for `hypotest`.
+    """
+    observed = observe(model, data=data, auxdata=auxdata, poi=poi, statistic="qtilde")
+    points = check_values(observed, values)
+    if points[0] <= 0.0:
+        raise ValueError(f"the values start at {points[0]:g}, expected positive ones")
+    asimov = asimov_profile(model, observed, 0.0)
+    found = [
+        probabilities("qtilde", *(deviation("qtilde", mu, p) for p in (observed, asimov)))
+        for mu in points
+    ]
+    return ClsScan(
+        parameter=observed.name,
+        values=points,
+        observed=np.array([p.ratio for p in found]),
+        expected=np.array([p.expected for p in found]),
+    )
