@@ -42,7 +42,7 @@ def in_chunks(
         First item of the chunk and the result, in order.
     """
     chunks = [(first, min(size, n - first)) for first in range(0, n, size)]
-    if joblib.effective_n_jobs() > 1:
+    if joblib.effective_n_jobs(None) > 1:
         results = _distributed(function, chunks, n_jobs)
     elif threaded:
         threads = resolve_n_jobs(n_jobs)

@@ -87,7 +87,7 @@ class ToyEnsembles:
             tested=tested,
             alternative=alternative,
             ratio=ratio,
-            significance=-float(ndtri(tested / sides)),
+            significance=max(-float(ndtri(tested / sides)), 0.0),  # the statistic has one side
             expected=np.quantile(bands, ndtr(BANDS)),
         )
         error = _binomial_error(tested, len(self.tested))
