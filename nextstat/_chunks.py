@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import joblib
+from joblib.parallel import get_active_backend
 
 from nextstat._threads import resolve_n_jobs
 from nextstat.exceptions import NextstatError
@@ -42,8 +43,9 @@ def in_chunks(
         First item of the chunk and the result, in order.
     """
     chunks = [(first, min(size, n - first)) for first in range(0, n, size)]
-    if joblib.effective_n_jobs(None) > 1:
-        results = _distributed(function, chunks, n_jobs)
+    workers = _configured_workers()
+    if workers is not None:
+        results = _distributed(function, chunks, workers if n_jobs is None else n_jobs)
     elif threaded:
         threads = resolve_n_jobs(n_jobs)
         results = (function(*chunk, threads) for chunk in chunks)
@@ -51,6 +53,17 @@ def in_chunks(
         results = _several_at_a_time(function, chunks, resolve_n_jobs(n_jobs))
     pairs = ((first, result) for (first, _), result in zip(chunks, results, strict=True))
     return _with_bar(pairs, chunks, description) if progress else pairs
+
+
+def _configured_workers() -> int | None:
+    """The `n_jobs` of ``joblib.parallel_config``; None outside of it, or where that means one.
+
+    A cluster (Ray, Dask) is used whole if no number was given.
+    """
+    backend, n_jobs = get_active_backend()
+    if n_jobs is None and type(backend).__module__ != "joblib._parallel_backends":
+        n_jobs = -1
+    return n_jobs if n_jobs is not None and joblib.effective_n_jobs(n_jobs) > 1 else None
 
 
 def _with_bar(
@@ -81,7 +94,7 @@ def _several_at_a_time(
 
 
 def _distributed(
-    function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int | None
+    function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int
 ) -> Iterator[T]:
     """Results in order; what a dying worker had not handed in is computed again."""
     done = 0
@@ -99,7 +112,7 @@ def _distributed(
 
 
 def _submit(
-    function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int | None
+    function: Callable[[int, int, int], T], chunks: list[Chunk], n_jobs: int
 ) -> Iterator[T]:
     """Results of one attempt, as they come in."""
     jobs = [joblib.delayed(function)(*chunk, 1) for chunk in chunks]
