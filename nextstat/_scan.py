@@ -14,11 +14,11 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._asymptotics import probabilities
 from nextstat._chunks import in_chunks
-from nextstat._fit import minimise, require_minimum
+from nextstat._fit import require_minimum
 from nextstat._hypotest import asimov_profile, deviation
 from nextstat._problem import Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Scan:
         2 (nll - minimum), everything else fitted; infinite where the data exclude the value, NaN
         where a fit did not converge.
     params : (n, P) ndarray
-        All parameters at each value.
+        All parameters at each value; the best fit where there is none.
     best : float
         Fitted value.
     """
@@ -113,15 +113,15 @@ def scan(
 
     Notes
     -----
-    The fits start from one another, from the best fit outwards and back again, so that where a
-    second minimum takes over, both sides know it.
+    Each fit starts from its neighbour, from the best fit outwards, and from the model's starting
+    values; the lower counts.
     """
     profile = observe(
         model, data=data, auxdata=auxdata, poi=parameter, init=init, fixed=fixed, bounds=bounds
     )
     points = _default_values(profile) if values is None else check_values(profile, values)
     params = np.empty((len(points), len(profile.best)))
-    status = np.empty(len(points), dtype=np.intc)
+    height = np.empty(len(points))
     chains = _chains(points, profile.muhat)
     dataset = np.concatenate([profile.data.n, profile.data.aux])
     task = partial(
@@ -136,25 +136,20 @@ def scan(
         description="Scan",
         threaded=False,
     ):
-        params[chains[k]], status[chains[k]] = found
-    delta = _above_best(profile, params)
-    lowest = int(np.nanargmin(np.where(status == 0, delta, np.nan))) if (status == 0).any() else -1
-    if lowest >= 0 and delta[lowest] < -ROUNDING:  # the global fit had stopped in another basin
+        params[chains[k]], height[chains[k]] = found
+    failed = int(np.count_nonzero(np.isnan(height)))
+    if failed:
+        message = f"{failed} of {len(points)} fits did not converge; they are NaN"
+        warnings.warn(message, FitWarning, stacklevel=2)
+    delta = _above_best(profile, params) + height
+    lowest = int(np.argmin(np.where(np.isnan(delta), np.inf, delta)))
+    if delta[lowest] < -ROUNDING:  # the global fit had stopped in another basin
         start = profile.problem.start(params[lowest])
         better = require_minimum(model, profile.data, start, "the global fit").values
         profile = Profile(model, profile.data, profile.problem, profile.poi, best=better)
-        delta = _above_best(profile, params)
-    excluded = status == _INFINITE
-    failed = int(np.count_nonzero((status != 0) & ~excluded))
-    if failed:
-        warnings.warn(
-            f"{failed} of {len(points)} fits did not converge; they are NaN", FitWarning, 2
-        )
-    delta = np.where(status == 0, np.maximum(delta, 0.0), np.where(excluded, np.inf, np.nan))
+        delta = _above_best(profile, params) + height
+    delta = np.maximum(delta, 0.0)
     return Scan(profile.name, points, delta, params, profile.muhat)
-
-
-_INFINITE = 4  # FitStatus of the core
 
 
 def _default_values(profile: Profile) -> Vector:
@@ -200,28 +195,22 @@ def _follow(
     k: int,
     _number: int,
     _n_threads: int,
-) -> tuple[Vector, npt.NDArray[np.intc]]:
-    """Fits of one chain: outwards, each from the last two, and back, each from the next."""
-    data = model._data(dataset)
-    values = points[chains[k]]
-    fits: list[_core.Minimum] = []
-    before, last, at = best, best, best[poi]
-    for value in values:
-        gap = last[poi] - before[poi]
-        slope = (last - before) / gap if gap else 0.0 * best
-        start = np.clip(last + slope * (value - at), problem.lower, problem.upper)
-        fit = minimise(model, data, problem.start(start).fix(poi, value))
-        if fit.status != 0:
-            fit = minimise(model, data, problem.fix(poi, value))
-        fits.append(fit)
-        if fit.status == 0:
-            before, last, at = last, fit.values, value
-    for i in range(len(fits) - 2, -1, -1):
-        if fits[i + 1].status == 0:
-            again = minimise(model, data, problem.start(fits[i + 1].values).fix(poi, values[i]))
-            fits[i] = min(fits[i], again, key=lambda fit: (fit.status != 0, fit.nll))
-    status = np.array([fit.status for fit in fits], dtype=np.intc)
-    return np.array([fit.values for fit in fits]), status
+) -> tuple[Vector, Vector]:
+    """Fits of one chain: parameters at each point, and 0, or the height of those without."""
+    profile = Profile(model, model._data(dataset), problem, poi, best=best)
+    params = np.tile(best, (len(chains[k]), 1))
+    height = np.zeros(len(chains[k]))
+    for row, value in enumerate(points[chains[k]]):
+        try:
+            found = profile.at(value)
+        except FitError:
+            height[row] = np.nan
+            continue
+        if found is None:
+            height[row] = np.inf
+        else:
+            params[row] = found
+    return params, height
 
 
 def _above_best(profile: Profile, params: Vector) -> Vector:
