@@ -168,7 +168,7 @@ def hypotest(
     q = deviation(statistic, mu, observed)
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
-        return _toy_test(statistic, mu, q, observed, throw)
+        return toy_test(statistic, mu, q, observed, throw)
     asimov = asimov_profile(model, observed, 1.0 if mu == 0.0 else 0.0)
     q_asimov = deviation(statistic, mu, asimov)
     found = probabilities(statistic, q, q_asimov)
@@ -187,7 +187,7 @@ def hypotest(
     )
 
 
-def _toy_test(
+def toy_test(
     statistic: TestStatistic, mu: float, q: float, observed: Profile, plan: ToyPlan
 ) -> HypoTestResult:
     """The test from toys of both hypotheses."""

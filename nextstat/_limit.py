@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,20 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from nextstat._asymptotics import BANDS
-from nextstat._hypotest import asimov_profile, asymptotic_cls, deviation
+from nextstat._hypotest import (
+    HypoTestResult,
+    asimov_profile,
+    asymptotic_cls,
+    deviation,
+    toy_test,
+)
 from nextstat._profile import Profile, observe
+from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 _RELATIVE_PRECISION = 1e-8
+_TOY_PRECISION = 1e-3
 _WIDEST = 1e9  # in units of the expected limit
 
 
@@ -30,17 +39,21 @@ class UpperLimit:
     ----------
     observed : float
     expected : (5,) ndarray
-        Median and bands (-2, -1, 0, +1, +2 sigma) under the background-only hypothesis.
+        Median and bands (-2, -1, 0, +1, +2 sigma) under the background-only hypothesis; NaN if
+        not asked for.
     level : float
         Confidence level.
     message : str
         Not empty if the bound of the parameter of interest had to be widened.
+    seed : int or None
+        Of the toys.
     """
 
     observed: float
     expected: Vector
     level: float
     message: str = ""
+    seed: int | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Plain Python values, ready for JSON."""
@@ -54,6 +67,12 @@ def upper_limit(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    expected: bool = True,
+    calculator: Literal["asymptotics", "toys"] = "asymptotics",
+    n_toys: int = 1000,
+    seed: int | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
 ) -> UpperLimit:
     """Largest value of the parameter of interest not excluded at a confidence level by CLs.
 
@@ -65,6 +84,15 @@ def upper_limit(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
+    expected : bool
+        Whether to give the expected limits too.
+    calculator : {"asymptotics", "toys"}
+        As for `hypotest`. Limits by toys are precise to 0.1 % for the toys of the seed, beyond
+        that to what their number allows.
+    n_toys : int
+        Toys of each hypothesis at each value tried.
+    seed, n_jobs, progress
+        As for `fit_toys`.
 
     Returns
     -------
@@ -73,9 +101,10 @@ def upper_limit(
     Raises
     ------
     FitError
-        If a fit did not converge, or no value is excluded.
-    ValueError
-        If `level` is not between 0 and 1, or there is no parameter of interest.
+        If a fit did not converge, no value is excluded, or there are too few toys to say.
+    ValueError, TypeError
+        If `level` is not between 0 and 1, there is no parameter of interest, or an option of the
+        toys is impossible.
 
     Notes
     -----
@@ -85,11 +114,17 @@ def upper_limit(
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
+    if calculator not in ("asymptotics", "toys"):
+        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
+    plan = ToyPlan(n_toys, seed, None, n_jobs, progress) if calculator == "toys" else None
     observed = observe(model, data=data, auxdata=auxdata, poi=poi, statistic="qtilde")
     index = observed.poi
     while True:
-        found, bands = _limits(model, observed, 1.0 - level)
-        largest, upper = max(found, float(bands[-1])), float(observed.problem.upper[index])
+        found, bands = _limits(model, observed, 1.0 - level, expected)
+        if plan is not None:
+            found, bands = _toy_limits(observed, 1.0 - level, found, bands, plan)
+        largest = float(np.nanmax([found, bands[-1]]))
+        upper = float(observed.problem.upper[index])
         if largest <= upper:
             break
         wider = observed.problem.widen(index, 0.0, 2.0 * largest)
@@ -101,22 +136,56 @@ def upper_limit(
             f"of {observed.name!r}, which was widened for them"
         )
         warnings.warn(message, FitWarning, stacklevel=2)
-    return UpperLimit(found, bands, level, message)
+    return UpperLimit(found, bands, level, message, None if plan is None else plan.seed)
 
 
-def _limits(model: HistFactoryModel, observed: Profile, alpha: float) -> tuple[float, Vector]:
+def _limits(
+    model: HistFactoryModel, observed: Profile, alpha: float, expected: bool
+) -> tuple[float, Vector]:
     """Observed limit, and expected ones (5,), at CLs = alpha."""
     asimov = asimov_profile(model, observed, 0.0)
     roots = _Cached(lambda mu: math.sqrt(deviation("qtilde", mu, asimov)))
     targets = BANDS - ndtri(alpha * ndtr(BANDS))
     first = _first_guess(roots, float(targets[2]), observed)
-    bands = np.array([_crossing(roots, float(t), first, observed.name) for t in targets])
+    bands = np.full(5, np.nan)
+    if expected:
+        bands[:] = [_crossing(roots, float(t), first, observed.name) for t in targets]
 
     def excess(mu: float) -> float:
         cls = asymptotic_cls(mu, observed, asimov)
         return math.log(alpha / max(cls, 1e-300))
 
-    return _crossing(_Cached(excess), 0.0, float(bands[2]), observed.name), bands
+    return _crossing(_Cached(excess), 0.0, first, observed.name), bands
+
+
+def _toy_limits(
+    observed: Profile, alpha: float, guess: float, guesses: Vector, plan: ToyPlan
+) -> tuple[float, Vector]:
+    """The same from toys, the same toys at every value; the asymptotic limits are where to look.
+
+    Bands that were not asked for (NaN) stay so.
+    """
+    tests: dict[float, HypoTestResult] = {}
+
+    def test(mu: float) -> HypoTestResult:
+        if mu not in tests:
+            q = deviation("qtilde", mu, observed)
+            tests[mu] = toy_test("qtilde", mu, q, observed, plan)
+        return tests[mu]
+
+    def crossing(cls_of: Callable[[HypoTestResult], float], first: float) -> float:
+        def excess(mu: float) -> float:
+            cls = cls_of(test(mu))
+            if math.isnan(cls):
+                raise FitError(f"no toy of the background is like the data at {mu:g}: throw more")
+            return math.log(alpha / max(cls, 1e-300))
+
+        return _crossing(_Cached(excess), 0.0, first, observed.name, _TOY_PRECISION)
+
+    bands = guesses.copy()
+    for k in np.flatnonzero(~np.isnan(guesses)):
+        bands[k] = crossing(lambda h, k=k: float(h.expected[k]), guesses[k])  # type: ignore[misc]
+    return crossing(lambda h: h.cls, guess), bands
 
 
 class _Cached:
@@ -153,7 +222,13 @@ def _first_guess(root: _Cached, target: float, observed: Profile) -> float:
     )
 
 
-def _crossing(function: _Cached, target: float, first: float, name: str) -> float:
+def _crossing(
+    function: _Cached,
+    target: float,
+    first: float,
+    name: str,
+    precision: float = _RELATIVE_PRECISION,
+) -> float:
     """Where an increasing function reaches the target; the bracket grows around `first`."""
     low, high = first, first
     while function(low) > target:
@@ -175,7 +250,7 @@ def _crossing(function: _Cached, target: float, first: float, name: str) -> floa
         lambda x: min(function(x) - target, 1e6),
         low,
         high,
-        xtol=_RELATIVE_PRECISION * high,
-        rtol=_RELATIVE_PRECISION,
+        xtol=precision * high,
+        rtol=precision,
     )
     return root

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_workspaces import random_workspace, seeds
 from scipy import stats
+from scipy.optimize import brentq
 from test_fit import counting, normfactor, one_channel
 
 import nextstat
@@ -354,3 +355,44 @@ def test_events_where_none_are_expected() -> None:
 def test_bad_options(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("observed", [3, 7, 12])
+def test_limit_by_toys_is_exact_on_average(observed: int) -> None:
+    """Counting: CLs is a ratio of sums of Poisson probabilities."""
+    signal, background = 5.0, 6.0
+    model = counting_model(signal, background, float(observed))
+    limits = [
+        nextstat.upper_limit(model, calculator="toys", n_toys=4000, seed=k, expected=False)
+        for k in range(6)
+    ]
+
+    def excess(mu: float) -> float:
+        clsb = stats.poisson.cdf(observed, background + signal * mu)
+        return float(clsb / stats.poisson.cdf(observed, background) - 0.05)
+
+    exact = brentq(excess, 0.1, 10.0)
+    found = np.array([limit.observed for limit in limits])
+    assert found.mean() == pytest.approx(exact, abs=0.005 + 3 * found.std() / np.sqrt(5))
+    assert found.std() < 0.05 * exact
+    assert [limit.seed for limit in limits] == list(range(6))
+    assert np.isnan(limits[0].expected).all()
+
+
+def test_expected_limits_by_toys() -> None:
+    model = nextstat.from_pyhf(counting(signal=400.0, background=9000.0, observed=9050.0))
+    toys = nextstat.upper_limit(model, calculator="toys", n_toys=2000, seed=3)
+    exact = nextstat.upper_limit(model)
+    assert toys.observed == pytest.approx(exact.observed, rel=0.06)
+    np.testing.assert_allclose(toys.expected[1:4], exact.expected[1:4], rtol=0.08)
+    with pytest.raises(ValueError, match="calculator is 'x'"):
+        nextstat.upper_limit(model, calculator="x")  # type: ignore[arg-type]
+
+
+def test_observed_limit_alone() -> None:
+    alone = nextstat.upper_limit(SMALL, expected=False)
+    assert np.isnan(alone.expected).all()
+    assert alone.observed == pytest.approx(nextstat.upper_limit(SMALL).observed, rel=1e-6)
