@@ -1,4 +1,4 @@
-"""Figures for papers and notebooks (matplotlib)."""
+"""The ranking of nuisance parameters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["ranking"]
-
-_UP, _DOWN = "#d1495b", "#2e6f95"
+from nextstat.plot._axes import (
+    BLUE,
+    RED,
+    Vector,
+    figure_of,
+    finite,
+    legend_above,
+    name_ticks,
+    new_axes,
+    plain,
+)
 
 
 def ranking(
@@ -34,59 +42,66 @@ def ranking(
         Impacts as bars against the upper scale: post-fit filled, pre-fit hollow, one colour for
         parameters shifted up and one for down. Pulls as points with their post-fit errors, in
         units of the constraint width, against the lower scale; unconstrained parameters have
-        none.
+        none. Rows of the method "auxdata" have no pre-fit impacts, and their bars are shifts of
+        the auxiliary data by the constraint width.
 
     Raises
     ------
     ValueError
-        If there are no rows.
+        If there are no rows, or neither an impact nor a pull is a finite number.
     """
     if not rows:
         raise ValueError("there are no rows to draw: the model has no free nuisance parameters")
+    keys = ("delta_mu_up", "delta_mu_down", "pull")
+    finite([_column(rows, key) for key in keys], "impacts and pulls")
     names = [str(row["name"]) for row in rows]
-    size = 9 if len(rows) <= 30 else 7
     own_figure = ax is None
     if ax is None:
-        width = max(6.4, 4.4 + 0.0095 * size * max(map(len, names)))
-        height = 1.6 + 0.24 * max(len(rows), 4)
-        ax = Figure(figsize=(width, height), layout="constrained").add_subplot()
-    figure = ax.figure.figure if isinstance(ax.figure, Figure) else ax.figure.get_figure(root=True)
-    assert isinstance(figure, Figure)
-    position = np.arange(len(rows))[::-1]
+        width = max(6.4, 4.4 + 0.085 * max(map(len, names)))
+        height = 1.6 + (0.24 if len(rows) <= 30 else 0.15) * max(len(rows), 4)
+        ax = new_axes(width, height)
+    figure = figure_of(ax)
+    position = np.arange(len(rows), dtype=np.float64)[::-1]
+    ax.set_ylim(-0.8, len(rows) - 0.2)
     impacts = ax.twiny()
     _impact_bars(impacts, rows, position, poi)
     _pulls(ax, rows, position)
     # Pulls are drawn over the bars.
     ax.set_zorder(impacts.get_zorder() + 1)
     ax.patch.set_visible(False)
-    ax.set_yticks(position, names, fontsize=size, parse_math=False)
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(-0.8, len(rows) - 0.2)
     handles, labels = impacts.get_legend_handles_labels()
     if own_figure:
         figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
         )
-    else:  # the smallest impacts leave room
-        ax.legend(handles, labels, loc="lower right", fontsize=7)
+    else:
+        legend_above(ax, size=7.0, handles=handles)
+    figure.draw_without_rendering()  # lays out
+    name_ticks(ax.yaxis, names[::-1])
     return figure
 
 
-def _impact_bars(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], position: np.ndarray, poi: str
-) -> None:
+def _impact_bars(axes: Axes, rows: Sequence[Mapping[str, Any]], position: Vector, poi: str) -> None:
     largest = 0.0
-    for key, colour, direction in (("up", _UP, "+"), ("down", _DOWN, "\N{MINUS SIGN}")):
-        postfit = _column(rows, f"delta_mu_{key}")
-        prefit = _column(rows, f"delta_mu_{key}_prefit")
+    has_prefit = any(
+        np.isfinite(_column(rows, f"delta_mu_{x}_prefit")).any() for x in ("up", "down")
+    )
+    for key, colour, direction in (("up", RED, "+"), ("down", BLUE, "\N{MINUS SIGN}")):
+        postfit = np.nan_to_num(_column(rows, f"delta_mu_{key}"))
+        largest = max(largest, *np.abs(postfit))
+        shift = rf"post-fit, $\hat\theta {direction} \hat\sigma$"
         axes.barh(
             position,
             postfit,
             height=0.7,
             color=colour,
             alpha=0.75,
-            label=rf"post-fit, $\hat\theta {direction} \hat\sigma$",
+            label=shift if has_prefit else rf"auxiliary data ${direction} \sigma_0$",
         )
+        if not has_prefit:
+            continue
+        prefit = np.nan_to_num(_column(rows, f"delta_mu_{key}_prefit"))
+        largest = max(largest, *np.abs(prefit))
         axes.barh(
             position,
             prefit,
@@ -96,18 +111,16 @@ def _impact_bars(
             linewidth=0.9,
             label=rf"pre-fit, $\hat\theta {direction} \sigma_0$",
         )
-        largest = max(largest, *np.abs(postfit), *np.abs(prefit))
     reach = 1.15 * largest or 1.0
     axes.set_xlim(-reach, reach)
-    name = poi.replace("$", r"\$")
-    axes.set_xlabel(rf"impact on {name}, $\Delta\hat\mu$")
+    axes.set_xlabel(rf"impact on {plain(poi)}, $\Delta\hat\mu$")
 
 
-def _pulls(axes: Axes, rows: Sequence[Mapping[str, Any]], position: np.ndarray) -> None:
-    pulls, constraints = _column(rows, "pull"), _column(rows, "constraint")
-    shown = np.array([np.isfinite(float(row["pull"])) for row in rows])
+def _pulls(axes: Axes, rows: Sequence[Mapping[str, Any]], position: Vector) -> None:
+    pulls, constraints = (np.nan_to_num(_column(rows, key)) for key in ("pull", "constraint"))
+    shown = np.isfinite(_column(rows, "pull"))
     for x in (-1.0, 0.0, 1.0):
-        axes.axvline(x, color="0.4", linestyle="--", linewidth=0.8, zorder=0)
+        axes.plot([x, x], axes.get_ylim(), "--", color="0.4", linewidth=0.8, zorder=0)
     axes.errorbar(
         pulls[shown],
         position[shown],
@@ -122,7 +135,5 @@ def _pulls(axes: Axes, rows: Sequence[Mapping[str, Any]], position: np.ndarray) 
     axes.set_xlabel(r"pull, $(\hat\theta - \theta_0) / \sigma_0$")
 
 
-def _column(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    """Values of a column; what is undefined is not drawn."""
-    column: np.ndarray = np.nan_to_num(np.array([float(row[key]) for row in rows]), nan=0.0)
-    return column
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> Vector:
+    return np.array([float(row[key]) for row in rows])
