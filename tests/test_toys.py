@@ -39,9 +39,14 @@ def philox(seed: int, counter: list[int]) -> list[int]:
     return c
 
 
-def test_known_answer() -> None:
-    """The first vector of the authors' own test: everything zero."""
+def test_known_answers() -> None:
+    """The three vectors of the authors' own test; the first of them from the core."""
     assert philox(0, [0, 0, 0, 0]) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+    ones = [0xFFFFFFFF] * 4
+    assert philox(2**64 - 1, ones) == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
+    pi = [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344]
+    key = 0xA4093822 | 0x299F31D0 << 32
+    assert philox(key, pi) == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
     bits = _core.toy_bits(0, 0, 0, 2)
     assert [hex(int(x)) for x in bits] == ["0xe169c58d6627e8d5", "0x9b00dbd8bc57ac4c"]
 

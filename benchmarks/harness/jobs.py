@@ -123,14 +123,14 @@ def run_peer(
     """Results of the tasks that a peer can do, by task, and the versions it reports.
 
     A worker that exceeds the budget is killed; the tasks left go to a fresh one, except those
-    that contain the lost one. The ranking with two threads has a worker of its own.
+    that contain the lost one. Tasks with two threads have a worker of their own.
     """
     wanted = [task for task in TASKS if task in set(tasks) & set(peer.tasks)]
     results: dict[str, Result] = {}
     versions: dict[str, str] = {}
     isolated = peer.venv is not None and not peer.uses_ours
     for threads in (1, 2):
-        group = [task for task in wanted if (task == "ranking_2") == (threads == 2)]
+        group = [task for task in wanted if task.endswith("_2") == (threads == 2)]
         while pending := [task for task in group if task not in results]:
             job = {
                 "workspace": str(workspace),

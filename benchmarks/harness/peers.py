@@ -19,22 +19,31 @@ TASKS = (
     "limit",
     "ranking",
     "ranking_2",
+    "covariance",
+    "scan",
+    "toys",
+    "toys_2",
 )
-"""In the order in which they run; ``ranking_2`` is the ranking with two threads."""
+"""In the order in which they run; ``_2`` is the task before with two threads."""
 
 LABELS = {
     "build": "model build",
     "hessian": "Hessian",
     "ranking": "full ranking",
     "ranking_2": "- 2 threads",
+    "covariance": "fit + cov. ranking",
+    "scan": "scan, 51 points",
+    "toys": "fit of one toy",
+    "toys_2": "- 2 threads",
 }
 
 CONTAINED_IN = {
     "nll": TASKS[2:],
     "gradient": ("hessian",),
-    "fit": ("hypotest", "limit", "ranking", "ranking_2"),
+    "fit": ("hypotest", "limit", "ranking", "ranking_2", "covariance", "scan", "toys", "toys_2"),
     "hypotest": ("limit",),
     "ranking": ("ranking_2",),
+    "toys": ("toys_2",),
 }
 """Tasks that are slower than the key, and skipped when the key exceeds its budget."""
 
@@ -71,7 +80,7 @@ class Peer:
 
 
 _PYHF = ("pyhf[minuit,jax]==0.7.6",)
-_PYHF_TASKS = ("build", "nll", "fit", "hypotest", "limit")
+_PYHF_TASKS = ("build", "nll", "fit", "hypotest", "limit", "toys")
 
 OURS = Peer("ours", "nextstat", "run_ours.py", TASKS, uses_ours=True)
 
@@ -80,7 +89,7 @@ PEERS = (
         "rust",
         "PyPI nextstat\n0.10.1 (Rust)",
         "run_rust.py",
-        tuple(task for task in TASKS if task != "hessian"),
+        tuple(task for task in TASKS if task not in ("hessian", "covariance")),
         venv="rust",
         requirements=("nextstat==0.10.1", "numpy"),
     ),

@@ -37,10 +37,13 @@ class Task:
     describe
         What the work obtained, from the result of ``call``: ``value``, and ``mu``, ``top`` or
         ``converged`` where they exist.
+    items
+        Number of pieces of work in one call; the time reported is that of one piece.
     """
 
     call: Callable[[], Any]
     describe: Callable[[Any], dict[str, Any]] = lambda result: {"value": float(result)}
+    items: int = 1
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,8 @@ def serve(
         except Exception as error:
             emit({"task": name, "error": f"{type(error).__name__}: {error}"[:300]})
             return None
-        emit({"task": name, **described, **vars(timing), "peak_rss_mb": peak_rss_mb()})
+        times = {**vars(timing), "seconds": timing.seconds / task.items}
+        emit({"task": name, **described, **times, "peak_rss_mb": peak_rss_mb()})
         return result
 
     job: Job = json.load(sys.stdin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ def load(job: Job) -> nextstat.HistFactoryModel:
     """Build the model from the file."""
     nextstat.set_num_threads(job["threads"])
     return nextstat.from_pyhf(job["workspace"])
+
+
+def scan_points() -> Any:
+    """51 values of the parameter of interest, the same for everyone."""
+    return np.linspace(0.0, 2.5, 51)
 
 
 def tasks(model: nextstat.HistFactoryModel, job: Job) -> dict[str, Task]:
@@ -33,6 +39,19 @@ def tasks(model: nextstat.HistFactoryModel, job: Job) -> dict[str, Task]:
     def rank() -> list[dict[str, Any]]:
         return nextstat.interpret.rank_impact(model, n_jobs=job["threads"])
 
+    n_toys = 500
+
+    def throw() -> nextstat.FitBatch:
+        with warnings.catch_warnings():  # of toys that did not converge: they are counted
+            warnings.simplefilter("ignore", nextstat.FitWarning)
+            return nextstat.fit_toys(
+                model, n_toys, params=model.init, seed=1, n_jobs=job["threads"]
+            )
+
+    def describe_toys(batch: nextstat.FitBatch) -> dict[str, Any]:
+        return {"converged_share": float(batch.converged.mean())}
+
+    toys = Task(throw, describe_toys, items=n_toys)
     return {
         "nll": Task(lambda: model.nll(theta)),
         "gradient": Task(lambda: model.nll_gradient(theta), describe_norm),
@@ -47,6 +66,12 @@ def tasks(model: nextstat.HistFactoryModel, job: Job) -> dict[str, Task]:
         ),
         "ranking": Task(rank, describe_ranking),
         "ranking_2": Task(rank, describe_ranking),
+        "covariance": Task(
+            lambda: nextstat.interpret.rank_impact(model, method="covariance"), lambda rows: {}
+        ),
+        "scan": Task(lambda: nextstat.scan(model, values=scan_points()), lambda scan: {}),
+        "toys": toys,
+        "toys_2": toys,
     }
 
 

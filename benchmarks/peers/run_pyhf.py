@@ -58,6 +58,12 @@ def tasks(loaded: tuple[Any, Any], job: Job) -> dict[str, Task]:
     def hypotest() -> Any:
         return pyhf.infer.hypotest(1.0, data, model, test_stat="qtilde", return_expected_set=True)
 
+    def fit_toy() -> Any:
+        """One toy, thrown at the starting values: a fit may take the whole budget."""
+        toy = model.make_pdf(init).sample()
+        return pyhf.infer.mle.fit(toy, model)
+
+    init = pyhf.tensorlib.astensor(model.config.suggested_init())
     available = {
         "nll": Task(lambda: float(pyhf.infer.mle.twice_nll(theta, data, model)[0]) / 2),
         "fit": Task(lambda: pyhf.infer.mle.fit(data, model, return_fitted_val=True), describe_fit),
@@ -66,6 +72,7 @@ def tasks(loaded: tuple[Any, Any], job: Job) -> dict[str, Task]:
             lambda: pyhf.infer.intervals.upper_limits.upper_limit(data, model, level=0.05),
             lambda result: {"value": float(result[0])},
         ),
+        "toys": Task(fit_toy, lambda result: {}),
     }
     if job["backend"] == "jax":
         available |= _derivatives(model, data, theta)

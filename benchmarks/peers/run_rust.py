@@ -21,7 +21,8 @@ def tasks(model: Any, job: Job) -> dict[str, Task]:
 
     Parameters are matched by name: the order of this package differs from pyhf's. Its ranking
     makes two refits per constrained parameter, at the nominal value plus and minus the constraint
-    width: half of the work, and other numbers than a post-fit impact, so none to compare.
+    width: half of the work, and other numbers than a post-fit impact, so none to compare. Its toys
+    keep the auxiliary data as observed.
     """
     theta = np.array([job["point"][name] for name in model.parameter_names()])
     poi = model.poi_index()
@@ -40,6 +41,13 @@ def tasks(model: Any, job: Job) -> dict[str, Task]:
     def rank() -> list[dict[str, Any]]:
         return nextstat.ranking(model)
 
+    truth = model.suggested_init()
+    n_toys = 10
+
+    def throw() -> Any:
+        return nextstat.fit_toys(model, truth, n_toys=n_toys, seed=1)
+
+    toys = Task(throw, lambda result: {}, items=n_toys)
     return {
         "nll": Task(lambda: model.nll(theta)),
         "gradient": Task(
@@ -53,6 +61,12 @@ def tasks(model: Any, job: Job) -> dict[str, Task]:
         ),
         "ranking": Task(rank, describe_ranking),
         "ranking_2": Task(rank, describe_ranking),
+        "scan": Task(
+            lambda: nextstat.profile_scan(model, np.linspace(0.0, 2.5, 51).tolist()),
+            lambda result: {},
+        ),
+        "toys": toys,
+        "toys_2": toys,
     }
 
 

@@ -1,0 +1,39 @@
+"""The coverage study of the documentation, with fewer toys."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import nextstat
+from nextstat._interval import ONE_SIGMA
+
+SCRIPT = Path(__file__).parents[1] / "docs" / "studies" / "coverage.py"
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("coverage_study", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+STUDY = load()
+
+
+@pytest.mark.parametrize("name", STUDY.workspaces())
+@pytest.mark.parametrize("mu", [0.5, 2.0])
+def test_coverage(name: str, mu: float) -> None:
+    model = nextstat.from_pyhf(STUDY.workspaces()[name])
+    found = STUDY.study(model, mu, 500, seed=21)
+    assert abs(found.interval - ONE_SIGMA) < 3.5 * found.error(ONE_SIGMA)
+    promised = found.limit_expected
+    assert 0.949 < promised <= 1.0
+    assert abs(found.limit - promised) < 3.5 * found.error(promised) + 0.01
