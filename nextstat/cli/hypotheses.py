@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +13,7 @@ import click
 import nextstat
 from nextstat.cli import options
 from nextstat.cli.output import BANDS, emit, line, number, percent, save, short, significant, table
+from nextstat.exceptions import FitWarning
 
 if TYPE_CHECKING:
     from nextstat import ClsScan, HistFactoryModel, HypoTestResult, ToyEnsembles, UpperLimit
@@ -70,19 +75,51 @@ def hypotest(
 
 @click.command()
 @click.option("--level", default=0.95, show_default=True, help="Confidence level.")
-@options.plot("CLs around the limits")
+@click.option("--observed-only", is_flag=True, help="Leave out the expected limits.")
+@options.toys
+@options.n_jobs
+@options.plot("the asymptotic CLs around the limits")
 @options.model
-def limit(model: HistFactoryModel, level: float, plot: str | None, as_json: bool) -> None:
+def limit(
+    model: HistFactoryModel,
+    level: float,
+    observed_only: bool,
+    n_toys: int | None,
+    seed: int | None,
+    n_jobs: int | None,
+    plot: str | None,
+    as_json: bool,
+) -> None:
     """Upper limit on the parameter of interest, by CLs."""
-    found = nextstat.upper_limit(model, level)
+    options.require_toys(n_toys, {"--seed": seed})
+    throw: dict[str, Any] = {}
+    if n_toys is not None:
+        throw = {"calculator": "toys", "n_toys": n_toys, "seed": options.drawn(seed)}
+        throw |= {"n_jobs": n_jobs, "progress": options.progress()}
+    with _nothing_by_halves():
+        found = nextstat.upper_limit(model, level, expected=not observed_only, **throw)
     emit(found.to_dict(), as_json, lambda: limit_table(model, found))
     save(plot, lambda draw: draw.cls_scan(_cls_around(model, found), level=level))
+
+
+@contextmanager
+def _nothing_by_halves() -> Iterator[None]:
+    """Let Ctrl-C end what goes on with fewer toys otherwise: a limit takes many tests."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "interrupted after", FitWarning)
+        try:
+            yield
+        except FitWarning as warning:
+            if str(warning).startswith("interrupted after"):
+                raise KeyboardInterrupt from warning
+            raise
 
 
 def _cls_around(model: HistFactoryModel, limit: UpperLimit) -> ClsScan:
     """CLs from zero to beyond the limits, or to the bound."""
     bound = float(model.bounds[model.parameters.index(str(model.poi)), 1])
-    reach = min(_REACH * max(limit.observed, *limit.expected), bound)
+    limits = [x for x in (limit.observed, *limit.expected.tolist()) if not math.isnan(x)]
+    reach = min(_REACH * max(limits), bound)
     return nextstat.cls_scan(model, [reach * (k + 1) / _SCAN_POINTS for k in range(_SCAN_POINTS)])
 
 
@@ -135,6 +172,11 @@ def _toy_lines(toys: ToyEnsembles, pvalue: float) -> None:
 def limit_table(model: HistFactoryModel, limit: UpperLimit) -> None:
     """Observed limit and expected band."""
     rows = [("observed", number(limit.observed))]
-    for band, expected in zip(BANDS, limit.expected, strict=True):
-        rows.append((f"expected {band}", number(float(expected))))
+    rows += [
+        (f"expected {band}", number(expected))
+        for band, expected in zip(BANDS, limit.expected.tolist(), strict=True)
+        if not math.isnan(expected)
+    ]
     table((f"{percent(limit.level)} CL upper limit", short(str(model.poi))), rows)
+    if limit.seed is not None:
+        line(f"from toys; seed: {limit.seed}")

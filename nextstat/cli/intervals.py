@@ -121,16 +121,16 @@ def _values(
     """Values of a scan, by default within three errors of the fitted one and the bounds."""
     import numpy as np
 
-    best, error = result[name], result.error(name)
-    if (start is None or stop is None) and math.isnan(error) and name in result.active_bounds:
-        raise click.ClickException(
-            f"{name!r} is at its bound {best:g} and has no error to choose the values of the scan "
-            "by; give --from and --to"
-        )
-    index = result.parameter_names.index(name)
-    low, high = float(result.problem.lower[index]), float(result.problem.upper[index])
-    first = max(low, best - _REACH * error) if start is None else start
-    last = min(high, best + _REACH * error) if stop is None else stop
+    index = result.model.parameters.index(name)
+    best, reach = result[name], _REACH * result.error(name)
+    if name in result.active_bounds:  # without an error
+        level = math.erf(_REACH * math.sqrt(0.5))
+        within = nextstat.interval(result, name, level)
+        low, high = within.lower, within.upper
+    else:
+        low = max(float(result.problem.lower[index]), best - reach)
+        high = min(float(result.problem.upper[index]), best + reach)
+    first, last = low if start is None else start, high if stop is None else stop
     values: list[float] = np.linspace(first, last, points).tolist()
     return values
 

@@ -132,6 +132,29 @@ def test_limit(file: Path, model: nextstat.HistFactoryModel, level: float) -> No
         assert lines_with(text, "expected", band, f"{expected:.4f}")
 
 
+def test_observed_only(file: Path, model: nextstat.HistFactoryModel, tmp_path: Path) -> None:
+    """The expected limits are null, and not in the table."""
+    options = ("--observed-only", "--plot", tmp_path / "limit.png")
+    limit = nextstat.upper_limit(model, expected=False)
+    found = read_json(succeed("limit", file, *options, "--json"))
+    assert found == plain(limit.to_dict())
+    assert found["expected"] == [None] * 5
+    text = succeed("limit", file, *options).stdout
+    assert lines_with(text, "observed", f"{limit.observed:.4f}")
+    assert "expected" not in text
+
+
+def test_limit_from_toys(file: Path, model: nextstat.HistFactoryModel) -> None:
+    """The limit of the library from the same toys."""
+    options = ("--toys", 300, "--seed", 5, "--observed-only")
+    limit = nextstat.upper_limit(model, expected=False, calculator="toys", n_toys=300, seed=5)
+    assert read_json(succeed("limit", file, *options, "--json")) == plain(limit.to_dict())
+    text = succeed("limit", file, *options).stdout
+    assert lines_with(text, "observed", f"{limit.observed:.4f}")
+    assert "from toys; seed: 5" in text
+    assert "--seed needs --toys" in misuse("limit", file, "--seed", 5)
+
+
 @pytest.mark.filterwarnings("always")
 def test_limit_plot_at_the_bound(tmp_path: Path, workspace: dict[str, Any]) -> None:
     """It is drawn as far as the bound."""

@@ -71,14 +71,17 @@ def test_scan_values(
 
 
 def test_scan_at_bound(tmp_path: Path, workspace: dict[str, Any]) -> None:
-    """Without an error the values cannot be chosen; given, everything is there."""
+    """Without an error, values as far as three standard deviations of the profile."""
     config = workspace["measurements"][0]["config"]
     settings = [*config["parameters"], {"name": "mu", "bounds": [[3.0, 10.0]], "inits": [3.0]}]
     measurement = {"name": "m", "config": {**config, "parameters": settings}}
     file = write(tmp_path, {**workspace, "measurements": [measurement]})
-    message = fail("scan", file)
-    assert "'mu' is at its bound 3" in message
-    assert "--from and --to" in message
+    found = read_json(succeed("scan", file, "--points", 5, "--json"))
+    result = nextstat.fit(nextstat.from_pyhf(file))
+    interval = nextstat.interval(result, "mu", math.erf(3.0 / math.sqrt(2.0)))
+    assert found["values"][0] == found["best"] == 3.0
+    assert found["values"][-1] == pytest.approx(interval.upper, rel=1e-12)
+    assert found["twice_delta_nll"][-1] == pytest.approx(9.0, rel=1e-5)
     text = succeed("scan", file, "--from", 3, "--to", 4, "--points", 3).stdout
     assert "mu: best fit 3.0000" in text
     assert "the lower end at 68.3 % is the bound of the parameter" in text

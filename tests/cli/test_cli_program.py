@@ -328,6 +328,15 @@ def test_interrupted_early(
     assert "Warning" not in terminal.shown
 
 
+def test_interrupted_limit(large_file: Path, tmp_path: Path) -> None:
+    """A limit of fewer toys than asked for at one of its values is none: it stops at once."""
+    terminal = Terminal(tmp_path, "limit", large_file, "--toys", 1000000)
+    terminal.wait_for(r" [1-9]\d*/1000000")
+    terminal.interrupt()
+    assert check_interrupted(terminal) == ""
+    assert "Warning" not in terminal.shown
+
+
 def test_interrupted_within(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line."""
 
