@@ -1,4 +1,4 @@
-"""The ranking figure: what is drawn where."""
+"""The figures of parameters, what is drawn where: rankings, pulls, correlations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from drawn import assert_legend_above, assert_readable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -16,7 +18,7 @@ from matplotlib.text import Text
 import nextstat
 from nextstat import interpret
 from nextstat.datasets import make_workspace
-from nextstat.plot import ranking
+from nextstat.plot import correlation, pulls, ranking
 
 # Columns in the order in which their bars are drawn.
 BARS = ("delta_mu_up", "delta_mu_up_prefit", "delta_mu_down", "delta_mu_down_prefit")
@@ -140,7 +142,7 @@ def test_given_axes() -> None:
     assert "pull" in left.get_xlabel()
     assert not right.has_data()
     assert not figure.legends
-    assert left.get_legend() is not None
+    assert_legend_above(left, 4.5)
 
 
 def test_subfigure_axes() -> None:
@@ -201,6 +203,24 @@ def test_no_rows() -> None:
     """Nothing to draw is an error."""
     with pytest.raises(ValueError, match="no rows to draw"):
         ranking([])
+    nothing = dict.fromkeys([*BARS, "pull"], np.nan)
+    with pytest.raises(ValueError, match="none of the impacts and pulls is a finite number"):
+        ranking([{**row, **nothing} for row in make_rows(2)])
+
+
+def test_auxdata_ranking() -> None:
+    """The method "auxdata" has no pre-fit impacts: no hollow bars, nor a legend for them."""
+    model = nextstat.from_pyhf(make_workspace(1, 4, 3, 5, mu=3.0, random_state=0))
+    rows = interpret.rank_impact(model, top_n=5, method="auxdata")
+    figure = ranking(rows)
+    _, impacts = parts(figure)
+    drawn = [patch.get_width() for patch in impacts.patches]
+    assert drawn == [row[f"delta_mu_{key}"] for key in ("up", "down") for row in rows]
+    assert all(patch.get_fill() for patch in impacts.patches)
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 2
+    assert all("auxiliary data" in text.get_text() for text in legend.get_texts())
+    assert_readable(figure)
 
 
 def test_from_model() -> None:
@@ -214,3 +234,176 @@ def test_from_model() -> None:
     assert "impact on mu" in impacts.get_xlabel()
     other = interpret.plot_rank_impact(model, poi="norm_ttbar")
     assert "impact on norm_ttbar" in parts(other)[1].get_xlabel()
+
+
+def pull_columns(figure: Figure) -> list[tuple[list[str], list[float], list[float], list[float]]]:
+    """Names, pulls and ends of the error bars in each column of a figure, from the top."""
+    found = []
+    for axes in figure.axes:
+        (container,) = axes.containers
+        points, _, (errors,) = container
+        names = {label.get_position()[1]: label.get_text() for label in axes.get_yticklabels()}
+        assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is on top
+        ends = [segment[:, 0].tolist() for segment in errors.get_segments()]
+        ticks = [names[y] for y in points.get_ydata()]
+        found.append((ticks, points.get_xdata().tolist(), *np.transpose(ends).tolist()))
+    return found
+
+
+@pytest.mark.parametrize("n", [1, 5, 25, 60, 250])
+def test_pulls_of_many(n: int) -> None:
+    """Every pull with its error and name, in order, readable, however many there are."""
+    rows = [row for row in make_rows(n + 1) if np.isfinite(row["pull"])][:n]
+    figure = pulls(rows)
+    columns = pull_columns(figure)
+    assert len(columns) == (4 if n == 250 else 1)
+    names, drawn, low, high = (np.concatenate(part) for part in zip(*columns, strict=True))
+    assert names.tolist() == [row["name"] for row in rows]
+    np.testing.assert_allclose(drawn, [row["pull"] for row in rows])
+    np.testing.assert_allclose(low, [row["pull"] - row["constraint"] for row in rows])
+    np.testing.assert_allclose(high, [row["pull"] + row["constraint"] for row in rows])
+    for axes in figure.axes:
+        left, right = axes.get_xlim()
+        assert left == -right
+        assert left < low.min() < high.max() < right
+    assert_readable(figure)
+    assert max(figure.get_size_inches()) < 24
+
+
+def test_pull_bands() -> None:
+    """1 sigma on top of 2 sigma, over all rows, and a line at 0."""
+    (axes,) = pulls(make_rows(3)[:2]).axes
+    two, one = axes.patches
+    for patch, reach in ((one, 1.0), (two, 2.0)):
+        box = patch.get_window_extent().transformed(axes.transData.inverted())
+        np.testing.assert_allclose([box.x0, box.x1], [-reach, reach])
+        np.testing.assert_allclose(sorted([box.y0, box.y1]), sorted(axes.get_ylim()))
+    assert one.get_facecolor() != two.get_facecolor()
+    (line,) = (line for line in axes.lines if line.get_linestyle() == "--")
+    assert list(line.get_xdata()) == [0.0, 0.0]
+
+
+def test_pulls_without_error() -> None:
+    """A parameter at its bound has a point without an error bar."""
+    rows = make_rows(2)
+    rows[1]["constraint"] = np.nan
+    (axes,) = pulls(rows).axes
+    ((points, _, (errors,)),) = axes.containers
+    np.testing.assert_array_equal(points.get_xdata(), [row["pull"] for row in rows])
+    assert [len(segment) for segment in errors.get_segments()] == [2, 0]
+
+
+def test_pulls_of_fit() -> None:
+    """Of a fit, with names that look like formulas, far pulls, in axes of somebody's own."""
+    result = nextstat.fit(nextstat.from_pyhf(make_workspace(1, 4, 3, 5, random_state=0)))
+    rows = interpret.pulls(result)
+    rows[0].update(name="cost_$a$", pull=6.0)
+    figure = Figure(layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert pulls(rows, ax=left) is figure
+    assert len(figure.axes) == 2
+    assert not right.has_data()
+    assert left.get_xlim()[1] > 6.0
+    assert left.get_yticklabels()[0].get_text() == "cost_$a$"
+    assert_readable(figure)
+
+
+def test_more_names_than_fit() -> None:
+    """In small axes every second, third, ... name is shown, at its row."""
+    figure = Figure(figsize=(4.0, 2.0), layout="constrained")
+    rows = [row for row in make_rows(101) if np.isfinite(row["pull"])]
+    pulls(rows, ax=figure.add_subplot())
+    (axes,) = figure.axes
+    labels = axes.get_yticklabels()
+    assert 5 < len(labels) < 50
+    for label in labels:
+        assert label.get_text() == rows[round(label.get_position()[1])]["name"]
+    assert_readable(figure)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "there are no pulls to draw"),
+        ([{"name": "a", "pull": np.nan, "constraint": np.nan}], "none of the pulls is a finite"),
+    ],
+)
+def test_no_pulls(rows: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pulls(rows)
+
+
+def make_correlation(n: int) -> pd.DataFrame:
+    matrix = np.corrcoef(np.random.default_rng(n).normal(size=(n, n + 2)))
+    names = [f"parameter_{k}" for k in range(n)]
+    return pd.DataFrame(matrix, index=names, columns=names)
+
+
+@pytest.mark.parametrize("n", [1, 5, 25, 60])
+def test_correlation(n: int) -> None:
+    """One cell per pair in a colour from -1 to 1, numbers where they fit, all names."""
+    frame = make_correlation(n)
+    figure = correlation(frame)
+    (axes,) = figure.axes
+    (bar,) = axes.child_axes
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), frame)
+    assert image.get_clim() == (-1.0, 1.0)
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(frame)
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(frame)
+    assert bar.get_ylabel() == "correlation"
+    numbers = {text.get_position(): text.get_text() for text in axes.texts}
+    assert len(numbers) == (n**2 if n <= 25 else 0)
+    for (x, y), number in numbers.items():
+        value = float(number.replace("\N{MINUS SIGN}", "-"))
+        assert abs(value - frame.iloc[y, x]) <= 0.005 + 1e-12
+    assert_readable(figure)
+    cell = axes.bbox.width / n
+    assert all(text.get_window_extent().width < cell for text in axes.texts)
+
+
+def test_correlation_colours() -> None:
+    """Blue, white, red; grey where undefined."""
+    frame = make_correlation(3)
+    frame.iloc[0, 1] = np.nan
+    (axes,) = correlation(frame).axes
+    (image,) = axes.images
+    low, zero, high = image.cmap([0.0, 0.5, 1.0])[:, :3]
+    assert low[2] > low[0]
+    assert high[0] > high[2]
+    assert zero.min() > 0.95
+    assert np.ma.getmaskarray(image.get_array())[0, 1]
+    assert axes.get_facecolor()[:3] == (0.75, 0.75, 0.75)
+    assert len(axes.texts) == 8
+    assert not any("nan" in text.get_text() for text in axes.texts)
+
+
+def test_small_correlations_have_no_sign() -> None:
+    frame = pd.DataFrame([[1.0, -0.001], [-0.001, 1.0]], columns=["a", "b"], index=["a", "b"])
+    (axes,) = correlation(frame).axes
+    assert [text.get_text() for text in axes.texts] == ["1.00", "0.00", "0.00", "1.00"]
+
+
+def test_correlation_of_fit() -> None:
+    """Of a fit, in axes of somebody's own."""
+    result = nextstat.fit(nextstat.from_pyhf(make_workspace(1, 4, 3, 5, random_state=0)))
+    frame = interpret.correlation_df(result)
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert correlation(frame, ax=left) is figure
+    np.testing.assert_array_equal(left.images[0].get_array(), frame)
+    assert not right.has_data()
+    assert_readable(figure)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.empty((0, 0)), "there are no correlations to draw"),
+        (np.full((2, 2), np.nan), "none of the correlations is a finite number"),
+        (np.ones((2, 3)), r"shape \(2, 3\), expected \(n, n\)"),
+    ],
+)
+def test_no_correlation(matrix: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        correlation(pd.DataFrame(matrix))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nextstat._limit import UpperLimit
-from nextstat._scan import ClsScan
 from nextstat.plot._axes import (
     GREEN,
     MARKED,
@@ -24,6 +23,9 @@ from nextstat.plot._axes import (
     percent,
     plain,
 )
+
+if TYPE_CHECKING:
+    from nextstat import ClsScan, UpperLimit
 
 
 def limits(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nextstat._feldman_cousins import FeldmanCousins
-from nextstat._interval import Contour
-from nextstat._scan import Scan
 from nextstat.plot._axes import (
     BLUE,
     MARKED,
@@ -24,6 +22,9 @@ from nextstat.plot._axes import (
     percent,
     plain,
 )
+
+if TYPE_CHECKING:
+    from nextstat import Contour, FeldmanCousins, Scan
 
 _TOP = 1.05  # of p-values
 _HIGHEST = 100.0  # of a scan, 10 sigma; the curve leaves the figure there

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import chi2
 
-from nextstat._goodness_of_fit import GoodnessOfFit
-from nextstat._hypotest import HypoTestResult
 from nextstat.plot._axes import (
     BLUE,
     RED,
@@ -22,6 +21,9 @@ from nextstat.plot._axes import (
     probability,
     scientific,
 )
+
+if TYPE_CHECKING:
+    from nextstat import GoodnessOfFit, HypoTestResult
 
 _BINS = 10, 50  # at least, at most
 _SYMBOLS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,9 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtr
 from scipy.stats import chi2
 
-from nextstat._yields import Yields
-from nextstat.model import HistFactoryModel
 from nextstat.plot._axes import RED, Vector, figure_of, legend_above, plain
+
+if TYPE_CHECKING:
+    from nextstat import HistFactoryModel, Yields
 
 # Ten colours that everyone can tell apart (arXiv:2107.02270), the signal's first; one for the rest.
 _COLOURS = (
@@ -139,7 +140,8 @@ def _pair(ax: Axes | Iterable[Axes] | None, n_bins: int) -> tuple[Axes, Axes | N
 def _wrapped(name: str, width: int) -> str:
     """A name as text of several lines, broken at its underscores where possible."""
     lines = textwrap.wrap(name.replace("_", "_ "), width)
-    return plain("\n".join(lines).replace("_ ", "_"))
+    text = plain("\n".join(lines).replace("_ ", "_"))
+    return f" {text}" if text.startswith("_") else text  # legends leave out labels like "_name"
 
 
 def _stack(axes: Axes, yields: Yields, bins: slice, *, smallest_first: bool) -> None:
