@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import chi2
 
 from nextstat.plot._axes import (
     BLUE,
@@ -55,6 +54,8 @@ def goodness_of_fit(gof: GoodnessOfFit, *, ax: Axes | None = None) -> Figure:
     ValueError
         If the statistic is infinite, or there is nothing to compare it with.
     """
+    from scipy.stats import chi2  # takes a second to load
+
     observed = float(finite([gof.statistic], "statistics")[0])
     toys = None if gof.toys is None else finite(gof.toys, "toys")
     if toys is None and gof.n_dof < 1:

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
-from scipy.special import ndtr
-from scipy.stats import chi2
+from scipy.special import gammainccinv, gammaincinv, ndtr
 
 from nextstat.plot._axes import RED, Vector, figure_of, legend_above, plain
 
@@ -110,8 +109,9 @@ def yields(
 def poisson_interval(n: Vector) -> Vector:
     """Central 68.3 % intervals of the mean of Poisson counts, (2, n_bins) (Garwood)."""
     tail = ndtr(-1.0)
-    lower = np.where(n > 0.0, 0.5 * chi2.ppf(tail, 2.0 * np.where(n > 0.0, n, 1.0)), 0.0)
-    return np.stack([lower, 0.5 * chi2.isf(tail, 2.0 * n + 2.0)])
+    # Quantiles of chi2 with 2 n and 2 n + 2 degrees of freedom, halved.
+    lower = np.where(n > 0.0, gammaincinv(np.where(n > 0.0, n, 1.0), tail), 0.0)
+    return np.stack([lower, gammainccinv(n + 1.0, tail)])
 
 
 def _choose(model: HistFactoryModel, channel: str | None) -> str:
