@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from nextstat import plot as plot
     from nextstat import workspace as workspace
     from nextstat._asimov import asimov_data as asimov_data
+    from nextstat._contour import Contour as Contour
+    from nextstat._contour import contour as contour
     from nextstat._feldman_cousins import FeldmanCousins as FeldmanCousins
     from nextstat._feldman_cousins import feldman_cousins as feldman_cousins
     from nextstat._fit import fit as fit
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
     from nextstat._hypotest import HypoTestResult as HypoTestResult
     from nextstat._hypotest import hypotest as hypotest
     from nextstat._hypotest import significance as significance
-    from nextstat._interval import Contour as Contour
     from nextstat._interval import Interval as Interval
-    from nextstat._interval import contour as contour
     from nextstat._interval import interval as interval
     from nextstat._limit import UpperLimit as UpperLimit
     from nextstat._limit import upper_limit as upper_limit
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ClsScan": "_scan",
-    "Contour": "_interval",
+    "Contour": "_contour",
     "FeldmanCousins": "_feldman_cousins",
     "FitBatch": "_toys",
     "FitError": "exceptions",
@@ -75,7 +75,7 @@ _HOME = {
     "Yields": "_yields",
     "asimov_data": "_asimov",
     "cls_scan": "_scan",
-    "contour": "_interval",
+    "contour": "_contour",
     "feldman_cousins": "_feldman_cousins",
     "fit": "_fit",
     "fit_batch": "_toys",

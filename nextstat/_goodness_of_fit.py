@@ -38,6 +38,10 @@ class GoodnessOfFit:
         Share of the constraint terms.
     toys : (n,) ndarray or None
         The statistic of the toys that could be fitted.
+    n_failed : int
+        Toys that could not; they count nowhere.
+    seed : int or None
+        Of the toys.
     """
 
     statistic: float
@@ -47,6 +51,8 @@ class GoodnessOfFit:
     constraints: float
     pvalue_error: float = 0.0
     toys: Vector | None = field(default=None, repr=False)
+    n_failed: int = 0
+    seed: int | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Plain Python values, ready for JSON; of the toys, their number."""
@@ -138,7 +144,10 @@ def goodness_of_fit(
         raise FitError("none of the toys could be fitted")
     pvalue = float(np.mean(toys >= statistic - ROUNDING))
     error = math.sqrt(pvalue * (1.0 - pvalue) / len(toys))
-    return GoodnessOfFit(statistic, n_dof, pvalue, channels, constraints, error, toys)
+    n_failed = len(batch) - len(toys)
+    return GoodnessOfFit(
+        statistic, n_dof, pvalue, channels, constraints, error, toys, n_failed, batch.seed
+    )
 
 
 def _poisson_deviance(n: Vector, nu: Vector) -> Vector:

@@ -219,6 +219,9 @@ def significance(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
 ) -> float:
     """Significance Z0 = sqrt(q0) of a discovery, in standard deviations.
 
@@ -229,7 +232,7 @@ def significance(
         parameters fitted to the observed data at `mu`.
     mu : float
         Signal strength of the Asimov data; unused for the observed significance.
-    data, auxdata, poi
+    data, auxdata, poi, init, fixed, bounds
         As for `hypotest`.
 
     Raises
@@ -241,7 +244,9 @@ def significance(
         raise TypeError(f"expected is {expected!r}, expected True or False; data is a keyword")
     if not math.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
-    observed = observe(model, data=data, auxdata=auxdata, poi=poi)
+    observed = observe(
+        model, data=data, auxdata=auxdata, poi=poi, init=init, fixed=fixed, bounds=bounds
+    )
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
     return math.sqrt(deviation("q0", 0.0, profile))
 

@@ -21,6 +21,7 @@ from nextstat._hypotest import (
     deviation,
     toy_test,
 )
+from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, observe
 from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import FitError, FitWarning
@@ -67,6 +68,9 @@ def upper_limit(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
     expected: bool = True,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     n_toys: int = 1000,
@@ -84,6 +88,8 @@ def upper_limit(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
+    init, fixed, bounds
+        As for `fit`.
     expected : bool
         Whether to give the expected limits too.
     calculator : {"asymptotics", "toys"}
@@ -116,9 +122,21 @@ def upper_limit(
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
     if calculator not in ("asymptotics", "toys"):
         raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
-    plan = ToyPlan(n_toys, seed, None, n_jobs, progress) if calculator == "toys" else None
-    observed = observe(model, data=data, auxdata=auxdata, poi=poi, statistic="qtilde")
+    plan = None
+    if calculator == "toys":
+        plan = ToyPlan(n_toys, seed, None, n_jobs, progress, keep_partial=False)
+    observed = observe(
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=poi,
+        init=init,
+        fixed=fixed,
+        bounds=bounds,
+        statistic="qtilde",
+    )
     index = observed.poi
+    given = float(observed.problem.upper[index])
     while True:
         found, bands = _limits(model, observed, 1.0 - level, expected)
         if plan is not None:
@@ -130,9 +148,9 @@ def upper_limit(
         wider = observed.problem.widen(index, 0.0, 2.0 * largest)
         observed = Profile(model, observed.data, wider, index)
     message = ""
-    if upper > model.bounds[index, 1]:
+    if upper > given:
         message = (
-            f"the limits reach {largest:.4g}, beyond the upper bound {model.bounds[index, 1]:g} "
+            f"the limits reach {largest:.4g}, beyond the upper bound {given:g} "
             f"of {observed.name!r}, which was widened for them"
         )
         warnings.warn(message, FitWarning, stacklevel=2)

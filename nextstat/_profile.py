@@ -102,14 +102,13 @@ class Profile:
         return self._known[value]
 
     def _fit_at(self, value: float) -> Vector | None:
-        # From a neighbour and from the start: where there are two minima, either may be lower.
-        neighbours = {x: params for x, params in self._known.items() if params is not None}
-        neighbours[self.muhat] = self.best
-        near = neighbours[min(neighbours, key=lambda x: abs(x - value))]
-        fits = [
-            minimise(self.model, self.data, start.fix(self.poi, value))
-            for start in (self.problem.start(near), self.problem)
-        ]
+        # From the neighbours and from the start: where there are several minima, any may be lowest.
+        known = {x: params for x, params in self._known.items() if params is not None}
+        known[self.muhat] = self.best
+        sides = [x for x in known if x < value], [x for x in known if x > value]
+        near = [min(side, key=lambda x: abs(x - value)) for side in sides if side]
+        starts = [*(self.problem.start(known[x]) for x in near), self.problem]
+        fits = [minimise(self.model, self.data, start.fix(self.poi, value)) for start in starts]
         if all(fit.status == _INFINITE for fit in fits):
             return None
         lowest = min(fits, key=lambda fit: (fit.status != 0, fit.nll))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from nextstat._asymptotics import probabilities
 from nextstat._chunks import in_chunks
 from nextstat._fit import require_minimum
 from nextstat._hypotest import asimov_profile, deviation
+from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
 from nextstat.exceptions import FitError, FitWarning
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _POINTS = 51
+_REACH = 3.0  # in errors
 _CHAIN = 13  # points that start from one another
 
 
@@ -92,7 +95,8 @@ def scan(
     parameter : str, optional
         The parameter of interest by default.
     values : (n,) array_like, optional
-        51 values within three errors of the fitted one by default.
+        51 values within three errors of the fitted one by default; at a bound, to where the
+        profile reaches 9.
     data, auxdata, init, fixed, bounds
         As for `fit`.
     n_jobs, progress
@@ -113,7 +117,7 @@ def scan(
 
     Notes
     -----
-    Each fit starts from its neighbour, from the best fit outwards, and from the model's starting
+    Each fit starts from its neighbours, from the best fit outwards, and from the model's starting
     values; the lower counts.
     """
     profile = observe(
@@ -153,16 +157,15 @@ def scan(
 
 
 def _default_values(profile: Profile) -> Vector:
+    """Values within three errors; to where the profile reaches 9 if the fit is at a bound."""
     minimum = require_minimum(profile.model, profile.data, profile.problem, "the global fit")
-    error = float(minimum.errors()[profile.poi])
     low, high = (float(x[profile.poi]) for x in (profile.problem.lower, profile.problem.upper))
-    if not error > 0.0:  # at a bound
-        raise ValueError(
-            f"{profile.name!r} is at its bound {profile.muhat:g} and has no error to choose the "
-            "values of the scan by; pass values="
-        )
-    reach = 3.0 * error
-    return np.linspace(max(low, profile.muhat - reach), min(high, profile.muhat + reach), _POINTS)
+    if minimum.held[profile.poi]:
+        (first, _), (last, _) = (crossing(profile, _REACH**2, math.nan, x) for x in (low, high))
+    else:
+        reach = _REACH * float(minimum.errors()[profile.poi])
+        first, last = max(low, profile.muhat - reach), min(high, profile.muhat + reach)
+    return np.linspace(first, last, _POINTS)
 
 
 def check_values(profile: Profile, values: npt.ArrayLike) -> Vector:
@@ -253,6 +256,9 @@ def cls_scan(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
 ) -> ClsScan:
     """CLs of asymptotic qtilde tests at several values of the parameter of interest.
 
@@ -260,7 +266,7 @@ def cls_scan(
     ----------
     values : (n,) array_like
         Positive.
-    data, auxdata, poi
+    data, auxdata, poi, init, fixed, bounds
         As for `hypotest`.
 
     Raises
@@ -268,7 +274,16 @@ def cls_scan(
     FitError, ValueError, KeyError
         As for `hypotest`.
     """
-    observed = observe(model, data=data, auxdata=auxdata, poi=poi, statistic="qtilde")
+    observed = observe(
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=poi,
+        init=init,
+        fixed=fixed,
+        bounds=bounds,
+        statistic="qtilde",
+    )
     points = check_values(observed, values)
     if points[0] <= 0.0:
         raise ValueError(f"the values start at {points[0]:g}, expected positive ones")

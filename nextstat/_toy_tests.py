@@ -37,6 +37,7 @@ class ToyPlan:
     precision: float | None
     n_jobs: int | None
     progress: bool
+    keep_partial: bool = True  # when interrupted
 
     def __post_init__(self) -> None:
         self.n_toys = check_n_toys(self.n_toys)
@@ -120,7 +121,7 @@ def throw_ensembles(
             if plan.precision is not None and _precise(toys, statistic, q, plan.precision):
                 break
     except KeyboardInterrupt:
-        if not len(toys.tested):
+        if not len(toys.tested) or not plan.keep_partial:
             raise
         message = f"interrupted after {len(toys.tested)} of {plan.n_toys} toys of each hypothesis"
         warnings.warn(message, FitWarning, stacklevel=4)

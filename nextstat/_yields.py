@@ -67,7 +67,7 @@ class Yields:
         rows: list[tuple[object, ...]] = [
             (channel, name, self.channel_samples[s, c], self.channel_sample_errors[s, c])
             for s, name in enumerate(self.model.samples)
-            if self.samples[s, bins].any()
+            if name in self.model.channel_samples[channel]
         ]
         observed = self.data[bins].sum()
         rows.append((channel, "total", self.channel_total[c], self.channel_total_error[c]))
@@ -80,7 +80,7 @@ class Yields:
             rows += [
                 (channel, k, name, self.samples[s, b], self.sample_errors[s, b])
                 for s, name in enumerate(self.model.samples)
-                if self.samples[s, bins].any()
+                if name in self.model.channel_samples[channel]
             ]
             rows.append((channel, k, "total", self.total[b], self.total_error[b]))
             rows.append((channel, k, "data", self.data[b], np.sqrt(self.data[b])))
@@ -144,7 +144,7 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
 
     def deviation(change: Vector) -> Vector:
         """sqrt(sum_ij rho_ij d_i d_j) of changes (parameters, ...)."""
-        flat = change.reshape(len(free), -1)
+        flat = change.reshape(len(free), int(np.prod(change.shape[1:])))
         partner = flat if correlation is None else correlation @ flat
         variance = np.einsum("ij,ij->j", flat, partner)
         root: Vector = np.sqrt(np.maximum(variance, 0.0)).reshape(change.shape[1:])

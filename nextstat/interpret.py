@@ -14,7 +14,7 @@ from nextstat._breakdown import (
     fix_budget,
     groups_of,
 )
-from nextstat._problem import Bounds, make_problem
+from nextstat._problem import Bounds, Fixed, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
@@ -54,6 +54,7 @@ def rank_impact(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    fixed: Fixed | None = None,
     bounds: Bounds | None = None,
 ) -> list[dict[str, Any]]:
     """Rank the nuisance parameters by their impact on the parameter of interest.
@@ -81,6 +82,8 @@ def rank_impact(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
+    fixed : mapping of name to value, names, or (P,) bools, optional
+        Parameters to hold, as for `fit`; they are left out.
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
         In place of the model's. A parameter of interest that is stopped by its bound in the fits
         has no meaningful impacts (a `FitWarning` says so): widen its bounds here.
@@ -116,7 +119,7 @@ def rank_impact(
         raise ValueError(f"sort_by is {sort_by!r}, expected one of {list(_SORT_COLUMNS)}")
     if top_n is not None and top_n < 1:
         raise ValueError(f"top_n is {top_n}, expected at least 1")
-    problem = make_problem(model, bounds=bounds)
+    problem = make_problem(model, fixed=fixed, bounds=bounds)
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     if method == "covariance":
         impact = by_covariance(fit)
@@ -170,6 +173,7 @@ def uncertainty_breakdown(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    fixed: Fixed | None = None,
     bounds: Bounds | None = None,
 ) -> dict[str, float]:
     """Break the error of the parameter of interest down into its sources.
@@ -187,7 +191,7 @@ def uncertainty_breakdown(
         observed and the expected curvature of the likelihood. "fix": how much smaller, in
         quadrature, the error is with the group fixed; such parts do not add up if groups are
         correlated.
-    data, auxdata, poi, bounds
+    data, auxdata, poi, fixed, bounds
         As for `rank_impact`.
 
     Returns
@@ -204,7 +208,7 @@ def uncertainty_breakdown(
     """
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
-    problem = make_problem(model, bounds=bounds)
+    problem = make_problem(model, fixed=fixed, bounds=bounds)
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])

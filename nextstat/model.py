@@ -108,6 +108,14 @@ class HistFactoryModel:
         return self.parameters.auxdata
 
     @property
+    def channel_samples(self) -> dict[str, tuple[str, ...]]:
+        """Names of the samples of each channel."""
+        members: dict[str, tuple[str, ...]] = dict.fromkeys(self.channels, ())
+        for channel, sample in self._compiled.sample_of:
+            members[self.channels[channel]] += (self.samples[sample],)
+        return members
+
+    @property
     def channel_slices(self) -> dict[str, slice]:
         """Where the bins of each channel are among all bins."""
         last = np.cumsum(self.channel_bins).tolist()

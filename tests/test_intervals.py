@@ -129,6 +129,23 @@ def test_interval_keeps_the_problem_of_its_fit() -> None:
     assert 2 * (SMALL.nll(values, data) - alone.nll) == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", [169, 174, 207, 234])
+def test_interval_and_contour_of_the_lower_minimum(seed: int) -> None:
+    """The fit stops in a higher minimum, from which a scan finds the lower one."""
+    model = nextstat.from_pyhf(random_workspace(seed, tension=6.0))
+    result = nextstat.fit(model)
+    with pytest.warns(FitWarning, match="a higher minimum"):
+        found = nextstat.interval(result)
+    assert abs(found.best - result.mu) > 0.1
+    assert found.lower < found.best < found.upper
+    again = nextstat.scan(model, values=[found.lower, found.best, found.upper])
+    np.testing.assert_allclose(again.twice_delta_nll, [1.0, 0.0, 1.0], atol=1e-4)
+    if seed == 174:
+        with pytest.warns(FitWarning, match="a higher minimum"):
+            contour = nextstat.contour(result, "mu", "alpha_1", n_points=8)
+        assert contour.best[0] == pytest.approx(found.best, abs=1e-4)
+
+
 # Scans --------------------------------------------------------------------------------------------
 
 
@@ -177,6 +194,13 @@ def test_scan_defaults_and_order() -> None:
     assert frame["mu"].tolist() == scan.values.tolist()
     upper = nextstat.interval(result).upper
     assert nextstat.scan(SMALL, values=[upper]).twice_delta_nll[0] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_scan_from_a_bound() -> None:
+    """A fit at its bound has no error: the scan goes to where the profile reaches 9."""
+    scan = nextstat.scan(counting_model(5.0, 6.0, 3.0))
+    assert scan.best == scan.values[0] == 0.0
+    assert scan.twice_delta_nll[-1] == pytest.approx(9.0, abs=1e-4)
 
 
 def test_scan_over_values_the_data_exclude() -> None:

@@ -192,6 +192,11 @@ def test_interrupted_work_is_kept() -> None:
     assert test.cls_error > 0.0
 
 
+def test_an_interrupted_limit_is_no_limit() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(lambda: nextstat.upper_limit(SMALL, calculator="toys", n_toys=10**7), 0.5)
+
+
 # Tests --------------------------------------------------------------------------------------------
 
 

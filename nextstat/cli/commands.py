@@ -7,6 +7,7 @@ import click
 from nextstat.cli import (
     agreement,
     demonstration,
+    figures,
     fits,
     hypotheses,
     impacts,
@@ -39,5 +40,6 @@ for _command in (
     agreement.gof,
     impacts.breakdown,
     agreement.yields,
+    figures.plot,
 ):
     program.add_command(_command)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +10,6 @@ import click
 import nextstat
 from nextstat.cli import options
 from nextstat.cli.output import BANDS, emit, line, number, percent, save, short, significant, table
-from nextstat.exceptions import FitWarning
 
 if TYPE_CHECKING:
     from nextstat import ClsScan, HistFactoryModel, HypoTestResult, ToyEnsembles, UpperLimit
@@ -96,26 +92,12 @@ def limit(
     if n_toys is not None:
         throw = {"calculator": "toys", "n_toys": n_toys, "seed": options.drawn(seed)}
         throw |= {"n_jobs": n_jobs, "progress": options.progress()}
-    with _nothing_by_halves():
-        found = nextstat.upper_limit(model, level, expected=not observed_only, **throw)
+    found = nextstat.upper_limit(model, level, expected=not observed_only, **throw)
     emit(found.to_dict(), as_json, lambda: limit_table(model, found))
-    save(plot, lambda draw: draw.cls_scan(_cls_around(model, found), level=level))
+    save(plot, lambda draw: draw.cls_scan(cls_around(model, found), level=level))
 
 
-@contextmanager
-def _nothing_by_halves() -> Iterator[None]:
-    """Let Ctrl-C end what goes on with fewer toys otherwise: a limit takes many tests."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "interrupted after", FitWarning)
-        try:
-            yield
-        except FitWarning as warning:
-            if str(warning).startswith("interrupted after"):
-                raise KeyboardInterrupt from warning
-            raise
-
-
-def _cls_around(model: HistFactoryModel, limit: UpperLimit) -> ClsScan:
+def cls_around(model: HistFactoryModel, limit: UpperLimit) -> ClsScan:
     """CLs from zero to beyond the limits, or to the bound."""
     bound = float(model.bounds[model.parameters.index(str(model.poi)), 1])
     limits = [x for x in (limit.observed, *limit.expected.tolist()) if not math.isnan(x)]

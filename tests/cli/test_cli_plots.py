@@ -15,6 +15,7 @@ from command_line import (
     is_png,
     lines_with,
     misuse,
+    one_channel,
     read_json,
     succeed,
     write,
@@ -170,3 +171,29 @@ def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for line in lines:
         assert succeed(*shlex.split(line)).stdout
     assert (tmp_path / "scan.pdf").exists()
+
+
+def test_all_figures_at_once(file: Path, model: nextstat.HistFactoryModel, tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    result = succeed("plot", file, "--output", folder, "--json")
+    found = read_json(result)
+    assert found["failed"] == {}
+    names = {Path(path).name for path in found["written"]}
+    yields = {f"yields_{c}_{s}.png" for c in model.channels for s in ("prefit", "postfit")}
+    others = {"pulls", "correlation", "goodness_of_fit", "scan", "cls", "ranking"}
+    assert names == yields | {f"{name}.png" for name in others}
+    assert all(is_png(folder / name) for name in names)
+
+
+def test_figures_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
+    """As many free parameters as bins: there is no goodness of fit, and nothing is pulled."""
+    modifiers = [{"name": "mu", "type": "normfactor", "data": None}]
+    samples = [
+        {"name": "signal", "data": [5.0], "modifiers": modifiers},
+        {"name": "background", "data": [6.0], "modifiers": []},
+    ]
+    result = call("plot", write(tmp_path, one_channel(samples, [9.0])), "--output", tmp_path / "f")
+    assert result.exit_code == 1
+    assert "no goodness_of_fit: there are 1 bins" in " ".join(result.stdout.split())
+    assert "could not be drawn" in result.stderr
+    assert is_png(tmp_path / "f" / "scan.png")

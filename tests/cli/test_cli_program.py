@@ -37,7 +37,7 @@ from nextstat.datasets import make_workspace
 README = Path(__file__).parents[2] / "README.md"
 
 
-@pytest.mark.parametrize("command", ["demo", *COMMANDS])
+@pytest.mark.parametrize("command", ["demo", *COMMANDS, "plot"])
 def test_help(command: str) -> None:
     """Every command explains itself."""
     result = succeed(command, "--help")
@@ -51,7 +51,7 @@ def test_help(command: str) -> None:
 
 def test_commands() -> None:
     """All of them, in the order in which one meets them; the README lists them, too."""
-    assert tuple(program.commands) == ("demo", *COMMANDS)
+    assert tuple(program.commands) == ("demo", *COMMANDS, "plot")
     listed = re.findall(r"^  (\w+) ", succeed("--help").stdout.split("Commands:")[1], re.MULTILINE)
     assert listed == list(program.commands)
     for command in program.commands:

@@ -1,0 +1,124 @@
+"""All figures of an analysis at once: plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import nextstat
+from nextstat.cli import options
+from nextstat.cli.hypotheses import cls_around
+from nextstat.cli.output import emit, line
+from nextstat.exceptions import NextstatError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nextstat import FitResult, HistFactoryModel
+
+_SHOWN = 30  # rows of the ranking and the pulls
+_STRONG = 0.2  # correlations to draw, where there are more parameters than rows
+_LEVEL = 0.95
+
+_Draw = Callable[[], "Figure"]
+
+
+@click.command()
+@click.option(
+    "--output",
+    default="figures",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Where the figures go; made if it does not exist.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    default="png",
+    show_default=True,
+    type=click.Choice(["png", "pdf", "svg"]),
+    help="Format of the files.",
+)
+@options.model
+def plot(model: HistFactoryModel, output: Path, suffix: str, as_json: bool) -> None:
+    """Draw all figures of an analysis into a folder.
+
+    Yields of every channel before and after the fit, pulls, correlations and goodness of fit; and,
+    with a parameter of interest, its scan, CLs and ranking. One that cannot be drawn is named, and
+    the exit code is 1.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    written: list[str] = []
+    failed: dict[str, str] = {}
+    for name, draw in _figures(model):
+        try:
+            figure = draw()
+        except (NextstatError, ValueError) as error:
+            failed[name] = str(error)
+            continue
+        written.append(str(output / f"{name}.{suffix}"))
+        figure.savefig(written[-1], dpi=150)
+
+    def show() -> None:
+        for path in written:
+            line(path)
+        for name, reason in failed.items():
+            line(f"no {name}: {reason}")
+
+    emit({"written": written, "failed": failed}, as_json, show)
+    if failed:
+        raise click.ClickException(f"{len(failed)} figures could not be drawn")
+
+
+def _figures(model: HistFactoryModel) -> Iterator[tuple[str, _Draw]]:
+    """Names of the figures, and what makes each."""
+    from nextstat import interpret
+    from nextstat import plot as draw
+
+    result = options.converged_fit(model, {})
+    strong = _STRONG if len(model.parameters) > _SHOWN else 0.0
+    for channel in model.channels:
+        for stage, fitted in (("prefit", None), ("postfit", result)):
+            name = f"yields_{_file_name(channel)}_{stage}"
+            yield name, partial(_yields, model, fitted, channel)
+    yield (
+        "pulls",
+        lambda: draw.pulls(
+            sorted(interpret.pulls(result), key=lambda row: -abs(row["pull"]))[:_SHOWN]
+        ),
+    )
+    yield (
+        "correlation",
+        lambda: draw.correlation(interpret.correlation_df(result, threshold=strong)),
+    )
+    yield "goodness_of_fit", lambda: draw.goodness_of_fit(nextstat.goodness_of_fit(model))
+    if model.poi is None:
+        return
+    poi = model.poi
+    yield "scan", lambda: draw.scan(nextstat.scan(model))
+    yield (
+        "cls",
+        lambda: draw.cls_scan(cls_around(model, nextstat.upper_limit(model, _LEVEL)), level=_LEVEL),
+    )
+    yield (
+        "ranking",
+        lambda: draw.ranking(
+            interpret.rank_impact(model, top_n=_SHOWN, progress=options.progress()), poi=poi
+        ),
+    )
+
+
+def _yields(model: HistFactoryModel, fitted: FitResult | None, channel: str) -> Figure:
+    from nextstat import plot as draw
+
+    return draw.yields(nextstat.yields(model, fitted), channel)
+
+
+def _file_name(channel: str) -> str:
+    """A channel's name without what file systems refuse."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in channel)
