@@ -129,7 +129,7 @@ def test_interval_keeps_the_problem_of_its_fit() -> None:
     assert 2 * (SMALL.nll(values, data) - alone.nll) == pytest.approx(1.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("seed", [169, 174, 207, 234])
+@pytest.mark.parametrize("seed", [169, 174, 207])
 def test_interval_and_contour_of_the_lower_minimum(seed: int) -> None:
     """The fit stops in a higher minimum, from which a scan finds the lower one."""
     model = nextstat.from_pyhf(random_workspace(seed, tension=6.0))
