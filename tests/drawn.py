@@ -41,7 +41,7 @@ def assert_readable(figure: Figure) -> None:
 
 def assert_legend_above(axes: Axes, top: float) -> None:
     """The legend is above the data, whose highest point is given."""
-    axes.get_figure(root=True).draw_without_rendering()
+    axes.figure.draw_without_rendering()
     box = axes.get_legend().get_window_extent()
     assert box.y0 >= axes.transData.transform((0.0, top))[1] - 0.5
     assert box.y1 <= axes.bbox.y1 + 0.5

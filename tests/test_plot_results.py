@@ -308,7 +308,8 @@ def test_goodness_of_fit_without_toys(model: nextstat.HistFactoryModel) -> None:
     x, low, high = borders(axes.collections[0].get_paths()[0].vertices).T
     assert x[0] == gof.statistic
     assert not low.any()
-    assert np.trapezoid(high, x) == pytest.approx(gof.pvalue, abs=1e-3)
+    area = 0.5 * (high[1:] + high[:-1]) @ np.diff(x)
+    assert area == pytest.approx(gof.pvalue, abs=1e-3)
     assert_readable(figure)
 
 
