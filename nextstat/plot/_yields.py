@@ -177,24 +177,27 @@ def _layers(yields: Yields, bins: slice) -> list[_Layer]:
     signals = _signals(yields.model)
     present = np.flatnonzero(samples.any(axis=1)).tolist()
     present.sort(key=lambda s: (s not in signals, -abs(samples[s].sum())))
-    n_kept = len(_COLOURS) - 1 if len(present) > len(_COLOURS) else len(present)
-    kept, rest = present[:n_kept], present[n_kept:]
-    colours = _colours(yields, signals, kept)
+    # The tenth colour is too near to that of the rest.
+    palette = _COLOURS[:-1] if len(present) > len(_COLOURS) else _COLOURS
+    kept, rest = present[: len(palette)], present[len(palette) :]
+    colours = _colours(yields, signals, kept, palette)
     layers = [_Layer(names[s], colours[s], samples[s], s in signals) for s in kept]
     if rest:
         layers.append(_Layer(f"{len(rest)} other samples", _REST, samples[rest].sum(axis=0), False))
     return sorted(layers, key=lambda layer: layer.is_signal)
 
 
-def _colours(yields: Yields, signals: set[int], kept: list[int]) -> dict[int, str]:
+def _colours(
+    yields: Yields, signals: set[int], kept: list[int], palette: tuple[str, ...]
+) -> dict[int, str]:
     """Colours by the sizes over all channels: a sample mostly has the same one in each of them."""
     size = np.abs(yields.samples).sum(axis=1)
     order = sorted(range(len(size)), key=lambda s: (s not in signals, -size[s]))
     colours: dict[int, str] = {}
     for rank, s in enumerate(order):
         if s in kept:
-            free = [colour for colour in _COLOURS if colour not in colours.values()]
-            wanted = _COLOURS[rank % len(_COLOURS)]
+            free = [colour for colour in palette if colour not in colours.values()]
+            wanted = palette[rank % len(palette)]
             colours[s] = wanted if wanted in free else free[0]
     return colours
 
