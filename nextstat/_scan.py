@@ -15,12 +15,12 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._asymptotics import probabilities
 from nextstat._chunks import in_chunks
-from nextstat._fit import require_minimum
+from nextstat._fit import minimise, require_minimum
 from nextstat._hypotest import asimov_profile, deviation
 from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 _POINTS = 51
 _REACH = 3.0  # in errors
-_CHAIN = 13  # points that start from one another
+_CHAIN = 13  # points that start from one another,
+_COLD = 4  # of which every so many start from the model's starting values too
+_INFINITE = 4  # FitStatus of the core
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +119,8 @@ def scan(
 
     Notes
     -----
-    Each fit starts from its neighbours, from the best fit outwards, and from the model's starting
-    values; the lower counts.
+    Each fit starts from its neighbour, from the best fit outwards; every fourth also from the
+    model's starting values. If those lead lower, so do the fits since the last time.
     """
     profile = observe(
         model, data=data, auxdata=auxdata, poi=parameter, init=init, fixed=fixed, bounds=bounds
@@ -200,20 +202,36 @@ def _follow(
     _n_threads: int,
 ) -> tuple[Vector, Vector]:
     """Fits of one chain: parameters at each point, and 0, or the height of those without."""
-    profile = Profile(model, model._data(dataset), problem, poi, best=best)
-    params = np.tile(best, (len(chains[k]), 1))
-    height = np.zeros(len(chains[k]))
-    for row, value in enumerate(points[chains[k]]):
-        try:
-            found = profile.at(value)
-        except FitError:
-            height[row] = np.nan
-            continue
-        if found is None:
-            height[row] = np.inf
+    data, values = model._data(dataset), points[chains[k]]
+
+    def fit(row: int, start: Vector) -> _core.Minimum:
+        return minimise(model, data, problem.start(start).fix(poi, values[row]))
+
+    fits: list[_core.Minimum] = []
+    last = best
+    for row in range(len(values)):
+        near = fit(row, last)
+        if near.status == 0 and row % _COLD != _COLD - 1 and row != len(values) - 1:
+            fits.append(near)
         else:
-            params[row] = found
-    return params, height
+            fits.append(_lower(near, fit(row, problem.init)))
+            if _is_lower(fits[row], near):  # since when?
+                for i in range(row - 1, max(row - _COLD, -1), -1):
+                    others = (fit(i, fits[i + 1].values), fit(i, problem.init))
+                    fits[i] = _lower(fits[i], *others)
+        last = fits[row].values if fits[row].status == 0 else last
+    converged = np.array([fit.status == 0 for fit in fits])
+    excluded = np.array([fit.status == _INFINITE for fit in fits])
+    params = np.where(converged[:, None], [fit.values for fit in fits], best)
+    return params, np.where(converged, 0.0, np.where(excluded, np.inf, np.nan))
+
+
+def _lower(*fits: _core.Minimum) -> _core.Minimum:
+    return min(fits, key=lambda fit: (fit.status != 0, fit.nll))
+
+
+def _is_lower(fit: _core.Minimum, other: _core.Minimum) -> bool:
+    return fit.status == 0 and (other.status != 0 or fit.nll < other.nll - ROUNDING)
 
 
 def _above_best(profile: Profile, params: Vector) -> Vector:
