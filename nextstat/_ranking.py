@@ -16,7 +16,7 @@ from nextstat._problem import Problem
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
-_CHUNK = 128  # refits
+_CHUNK = 512  # refits
 _STACKLEVEL = 5  # the caller of nextstat.interpret.rank_impact
 
 
