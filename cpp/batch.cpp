@@ -15,6 +15,11 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double rounding = 5e-8;  // in nll: fits stop at an EDM of 1e-10
 
+// Whether the nll is known to be as low as it gets: a flat minimum will do for a test.
+bool lowest(FitStatus status) {
+  return status == FitStatus::converged || status == FitStatus::singular;
+}
+
 // The fits of one thread, one dataset after the other.
 class Worker {
  public:
@@ -33,7 +38,7 @@ class Worker {
   // -2 ln of the profile likelihood ratio and the fitted value, or the status of a failed fit.
   FitStatus test(const Data& data, int poi, double value, Side side, double& twice,
                  double& fitted) {
-    if (fit(data).status != FitStatus::converged) return point().status;
+    if (!lowest(fit(data).status)) return point().status;
     best_ = external(point().theta);
     fitted = best_[poi];
     twice = 0.0;
@@ -49,7 +54,7 @@ class Worker {
     double rise = above(data, conditional, best_);
     if (rise < -rounding) {  // the global fit had stopped in another basin
       run(data, conditional.data(), batch_.problem.fixed);
-      if (point().status != FitStatus::converged) return point().status;
+      if (!lowest(point().status)) return point().status;
       best_ = external(point().theta);
       fitted = best_[poi];
       rise = above(data, conditional, best_);
@@ -81,7 +86,7 @@ class Worker {
       if (point().status == FitStatus::converged) break;
     }
     fixed_[poi] = batch_.problem.fixed[poi];
-    return point().status == FitStatus::converged;
+    return lowest(point().status);
   }
 
   // nll(a) - nll(b), bin by bin.

@@ -40,6 +40,11 @@ def groups_of(
         for p in constrained:
             members.setdefault(table.kinds[p], []).append(p)
         return members
+    if not isinstance(groups, Mapping):
+        raise TypeError(
+            f"groups is {groups!r}, expected names and regular expressions, such as "
+            "{'jets': 'jet_.*'}"
+        )
     taken: dict[int, str] = {}
     for group, patterns in groups.items():
         if group in ("statistical", "other", "total"):

@@ -13,6 +13,7 @@ from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import fit, minimise
 from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
+from nextstat._options import check_integer
 from nextstat._profile import ROUNDING
 from nextstat.exceptions import FitError, NextstatError
 from nextstat.model import HistFactoryModel, Vector
@@ -93,11 +94,12 @@ def contour(
     metric of the covariance; a border that meets a ray twice is taken where it is met first. Rays
     end at the bounds.
     """
+    if isinstance(levels, int | float):
+        raise TypeError(f"levels is {levels!r}, expected several numbers, such as ({levels!r},)")
     targets = [quantile(level, 2) for level in levels]
     if not levels:
         raise ValueError("levels is empty")
-    if n_points < 3:
-        raise ValueError(f"n_points is {n_points}, expected at least 3")
+    check_integer(n_points, "n_points", 3)
     if x == y:
         raise ValueError(f"x and y are both {x!r}, expected two parameters")
     pair = [profile_of(result, name).poi for name in (x, y)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +12,15 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
+from nextstat._options import check_level
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
 from nextstat._scan import check_values
-from nextstat._toys import CHUNK, check_n_toys, check_seed
+from nextstat._toys import CHUNK, check_n_toys, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
+_COARSE = 0.75  # a fall of the p-value from one value to the next
 _FIRST_STREAM = 1000  # one stream of toys for each value
 
 
@@ -31,7 +32,8 @@ class FeldmanCousins:
     ----------
     parameter : str
     lower, upper : float
-        Ends of the interval, between the values where the p-value crosses 1 - level.
+        Ends of the interval: where the p-value, interpolated linearly between the values, crosses
+        1 - level.
     level : float
     values : (n,) ndarray
         Values tested.
@@ -117,8 +119,7 @@ def feldman_cousins(
     bounds. Nuisance parameters have their fitted values at each tested one, where the toys are
     thrown ("profile construction").
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is {level}, expected a number between 0 and 1")
+    level = check_level(level)
     n_toys, seed = check_n_toys(n_toys), check_seed(seed)
     profile = observe(model, data=data, auxdata=auxdata, poi=poi)
     points = check_values(profile, values)
@@ -157,7 +158,7 @@ def feldman_cousins(
         if not len(sample):
             raise FitError(f"none of the toys at {profile.name}={points[k]:g} could be fitted")
         pvalues[k] = np.mean(sample >= observed[k] - ROUNDING)
-        errors[k] = math.sqrt(pvalues[k] * (1.0 - pvalues[k]) / len(sample))
+        errors[k] = share_error(float(pvalues[k]), len(sample))
         critical[k] = np.quantile(sample, level)
     if n_failed:
         warnings.warn(f"the fits of {n_failed} toys did not converge", FitWarning, stacklevel=2)
@@ -222,6 +223,14 @@ def _ends(
 
     def end(inside: int, outside: int, bound: float) -> float:
         if 0 <= outside < len(points):
+            if pvalues[inside] - pvalues[outside] > _COARSE:
+                warnings.warn(
+                    f"the p-value falls from {pvalues[inside]:.3g} to {pvalues[outside]:.3g} "
+                    f"between {name}={points[inside]:g} and {points[outside]:g}, where the "
+                    "interval ends: give values closer to each other there",
+                    FitWarning,
+                    stacklevel=4,
+                )
             share = (pvalues[inside] - alpha) / (pvalues[inside] - pvalues[outside])
             return float(points[inside] + share * (points[outside] - points[inside]))
         if points[inside] == bound:

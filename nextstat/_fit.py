@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
+from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -85,11 +86,10 @@ def fit(
     KeyError
         If a name is not a parameter's.
     """
-    if n_starts < 1:
-        raise ValueError(f"n_starts is {n_starts}, expected at least 1")
+    check_integer(n_starts, "n_starts")
     start = time.perf_counter()
-    core_data = model._data(data, auxdata)
     problem = make_problem(model, init, fixed, bounds)
+    core_data = model._data(data, auxdata)
     best = minimise(model, core_data, problem)
     for values in _other_starts(model, problem, n_starts - 1) if n_starts > 1 else ():
         other = minimise(model, core_data, problem.start(values))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,12 +12,12 @@ from scipy.stats import chi2
 from nextstat._fit import minimise, require_converged
 from nextstat._problem import Bounds, Fixed, Init, make_problem
 from nextstat._profile import ROUNDING
-from nextstat._toys import fit_toys
+from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel, Vector
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GoodnessOfFit:
     """Agreement of the data with the fitted model.
 
@@ -106,8 +105,8 @@ def goodness_of_fit(
     """
     if calculator not in ("asymptotics", "toys"):
         raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
-    core_data = model._data(data, auxdata)
     problem = make_problem(model, init, fixed, bounds)
+    core_data = model._data(data, auxdata)
     minimum = minimise(model, core_data, problem)
     require_converged(model, minimum, "the fit")
     expected = model.expected_data(minimum.values)
@@ -125,7 +124,7 @@ def goodness_of_fit(
         if n_dof < 1:
             raise ValueError(
                 f"there are {model.n_bins} bins for {model.n_bins - n_dof} free parameters "
-                "without constraint: nothing is left to test; use calculator='toys'"
+                "without constraint: nothing is left to test"
             )
         pvalue = float(chi2.sf(statistic, n_dof))
         return GoodnessOfFit(statistic, n_dof, pvalue, channels, constraints)
@@ -143,7 +142,7 @@ def goodness_of_fit(
     if not len(toys):
         raise FitError("none of the toys could be fitted")
     pvalue = float(np.mean(toys >= statistic - ROUNDING))
-    error = math.sqrt(pvalue * (1.0 - pvalue) / len(toys))
+    error = share_error(pvalue, len(toys))
     n_failed = len(batch) - len(toys)
     return GoodnessOfFit(
         statistic, n_dof, pvalue, channels, constraints, error, toys, n_failed, batch.seed

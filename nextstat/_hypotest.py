@@ -27,7 +27,7 @@ _TESTS: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HypoTestResult:
     """Outcome of a test of `mu`.
 
@@ -76,6 +76,11 @@ class HypoTestResult:
     pvalue_error: float = 0.0
     cls_error: float = 0.0
     toys: ToyEnsembles | None = field(default=None, repr=False)
+
+    @property
+    def n_failed(self) -> int:
+        """Toys whose fits did not converge; they count nowhere."""
+        return 0 if self.toys is None else self.toys.n_failed
 
     def to_dict(self) -> dict[str, object]:
         """Plain Python values, ready for JSON; of the toys, their number and their seed."""
@@ -164,12 +169,14 @@ def hypotest(
         bounds=bounds,
         statistic=statistic,
     )
-    _check_bounds(observed, mu)
+    alternative = 1.0 if mu == 0.0 else 0.0
+    check_bounds(observed, mu)
+    check_bounds(observed, alternative, "the alternative hypothesis")
     q = deviation(statistic, mu, observed)
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
         return toy_test(statistic, mu, q, observed, throw)
-    asimov = asimov_profile(model, observed, 1.0 if mu == 0.0 else 0.0)
+    asimov = asimov_profile(model, observed, alternative)
     q_asimov = deviation(statistic, mu, asimov)
     found = probabilities(statistic, q, q_asimov)
     return HypoTestResult(
@@ -247,6 +254,7 @@ def significance(
     observed = observe(
         model, data=data, auxdata=auxdata, poi=poi, init=init, fixed=fixed, bounds=bounds
     )
+    check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
     return math.sqrt(deviation("q0", 0.0, profile))
 
@@ -294,11 +302,12 @@ def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:
     return test_stat
 
 
-def _check_bounds(profile: Profile, mu: float) -> None:
+def check_bounds(profile: Profile, mu: float, what: str = "mu") -> None:
+    """Raise ValueError if a hypothesis is outside the bounds of the parameter of interest."""
     lower, upper = profile.problem.lower[profile.poi], profile.problem.upper[profile.poi]
     if not lower <= mu <= upper:
         wider = f"({min(lower, 2 * mu):g}, {max(upper, 2 * mu):g})"
         raise ValueError(
-            f"mu is {mu:g}, outside the bounds [{lower:g}, {upper:g}] of {profile.name!r}; widen "
-            f"them, for example bounds={{{profile.name!r}: {wider}}}"
+            f"{what} is {mu:g}, outside the bounds [{lower:g}, {upper:g}] of {profile.name!r}; "
+            f"widen them, for example bounds={{{profile.name!r}: {wider}}}"
         )

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from nextstat._options import check_level
 from nextstat._profile import Profile, poi_index
 from nextstat.exceptions import FitError, FitWarning
-from nextstat.result import FitResult
+from nextstat.result import FitResult, check_result
 
 ONE_SIGMA = math.erf(1.0 / math.sqrt(2.0))
 TWO_SIGMA = math.erf(2.0 / math.sqrt(2.0))
@@ -111,13 +112,11 @@ def warn_lower(where: str, what: str) -> None:
 
 
 def quantile(level: float, dimensions: int) -> float:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is {level}, expected a number between 0 and 1")
-    return float(chi2.ppf(level, dimensions))
+    return float(chi2.ppf(check_level(level), dimensions))
 
 
 def profile_of(result: FitResult, parameter: str | None) -> Profile:
-    model = result.model
+    model = check_result(result).model
     index = poi_index(model, parameter)
     if not result.converged:
         raise FitError(f"the fit did not converge ({result.status}): {result.message}")

@@ -66,6 +66,21 @@ class Problem:
         return Problem(init, low, self.upper, self.fixed)
 
 
+def check_model(model: object) -> HistFactoryModel:
+    """The model, if it is one.
+
+    Raises
+    ------
+    TypeError
+        If not.
+    """
+    if not isinstance(model, HistFactoryModel):
+        hint = "; its model is result.model" if hasattr(model, "dataset") else ""
+        hint = "; make one with from_pyhf" if isinstance(model, str | dict) else hint
+        raise TypeError(f"expected a HistFactoryModel, found a {type(model).__name__}{hint}")
+    return model
+
+
 def make_problem(
     model: HistFactoryModel,
     init: Init | None = None,
@@ -89,15 +104,20 @@ def make_problem(
     ValueError
         If a shape is wrong, bounds cross, or a value is not finite or outside its bounds.
     """
-    table = model.parameters
+    table = check_model(model).parameters
     if init is None and fixed is None and bounds is None:  # checked when the model was built
         return Problem(table.init, table.lower, table.upper, table.fixed)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
     low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
     if isinstance(bounds, Mapping):
-        for name, (lower, upper) in bounds.items():
-            low[table.index(name)], high[table.index(name)] = lower, upper
+        for name, pair in bounds.items():
+            try:
+                low[table.index(name)], high[table.index(name)] = pair
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"the bounds of {name!r} are {pair!r}, expected (lower, upper)"
+                ) from None
     elif bounds is not None:
         pairs = np.asarray(bounds, dtype=np.float64)
         if pairs.shape != (len(table), 2):
@@ -108,6 +128,8 @@ def make_problem(
             start[table.index(name)], flags[table.index(name)] = value, True
     elif isinstance(fixed, str):
         flags[table.index(fixed)] = True
+    elif fixed is not None and not isinstance(fixed, Iterable):
+        raise TypeError(f"fixed is {fixed!r}, expected names, or names and values")
     elif fixed is not None:
         given = list(cast("Iterable[Any]", fixed))
         if all(isinstance(name, str) for name in given):

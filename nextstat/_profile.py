@@ -159,8 +159,8 @@ def observe(
     ValueError, KeyError
         If an option is impossible or a name unknown.
     """
-    index = poi_index(model, poi)
     problem = make_problem(model, init, fixed, bounds)
+    index = poi_index(model, poi)
     if statistic in ("q", "t"):
         problem = problem.widen(index, -abs(problem.upper[index]), problem.upper[index])
     if statistic in ("qtilde", "ttilde"):

@@ -94,6 +94,7 @@ def by_refit(fit: GlobalFit, n_jobs: int | None, *, progress: bool) -> Vector:
 
 def by_covariance(fit: GlobalFit) -> Vector:
     """The same in the Gaussian limit: C[mu, t] / C[t, t] times the shift of t."""
+    _warn_stopped(fit, fit.values[[fit.poi]])
     row = fit.minimum.covariance_with(fit.poi)
     with np.errstate(invalid="ignore", divide="ignore"):
         up = row / fit.errors

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from nextstat import _core
+from nextstat._options import check_integer
 
 
 def set_num_threads(n: int) -> None:
@@ -13,10 +16,10 @@ def set_num_threads(n: int) -> None:
 
     Raises
     ------
-    ValueError
-        If `n` is negative.
+    TypeError, ValueError
+        If `n` is no integer, or negative.
     """
-    _core.set_num_threads(n)
+    _core.set_num_threads(check_integer(n, "n", 0))
 
 
 def get_num_threads() -> int:
@@ -28,8 +31,10 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     """Threads for an `n_jobs` in scikit-learn's sense; None means the library's thread count."""
     if n_jobs is None:
         return _core.num_threads()
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer):
+        raise TypeError(f"n_jobs is {n_jobs!r}, expected an integer or None")
     if n_jobs == 0:
         raise ValueError("n_jobs is 0, expected a positive number, or -1 for all processors")
     if n_jobs < 0:
-        return max(1, _core.num_threads() + 1 + n_jobs)
-    return n_jobs
+        return max(1, _core.num_threads() + 1 + int(n_jobs))
+    return int(n_jobs)

@@ -17,7 +17,7 @@ from nextstat._asymptotics import BANDS, Probabilities
 from nextstat._chunks import in_chunks
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
-from nextstat._toys import CHUNK, check_n_toys, check_seed
+from nextstat._toys import CHUNK, check_n_toys, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -42,7 +42,9 @@ class ToyPlan:
     def __post_init__(self) -> None:
         self.n_toys = check_n_toys(self.n_toys)
         self.seed = check_seed(self.seed)
-        if self.precision is not None and not self.precision > 0.0:
+        if isinstance(self.precision, str) or (
+            self.precision is not None and not self.precision > 0.0
+        ):
             raise ValueError(f"precision is {self.precision}, expected a positive number")
 
 
@@ -91,9 +93,10 @@ class ToyEnsembles:
             significance=max(-float(ndtri(tested / sides)), 0.0),  # the statistic has one side
             expected=np.quantile(bands, ndtr(BANDS)),
         )
-        error = _binomial_error(tested, len(self.tested))
-        other = _binomial_error(alternative, len(self.alternative))
-        relative = math.hypot(error, ratio * other) / alternative if has_ratio else math.nan
+        error = share_error(tested, len(self.tested))
+        other = share_error(alternative, len(self.alternative))
+        defined = has_ratio and alternative > 0.0
+        relative = math.hypot(error, ratio * other) / alternative if defined else math.nan
         return found, error, relative
 
 
@@ -127,7 +130,14 @@ def throw_ensembles(
         warnings.warn(message, FitWarning, stacklevel=4)
     if toys.n_failed:
         n = toys.n_failed + len(toys.tested) + len(toys.alternative)
-        message = f"the fits of {toys.n_failed} of {n} toys did not converge; they are left out"
+        where = f"at {observed.name}={mu:g}"
+        message = f"{toys.n_failed} of {n} toys {where} could not be fitted; they are left out"
+        warnings.warn(message, FitWarning, stacklevel=4)
+    if statistic in ("q", "qtilde") and not _tail(toys.alternative, q) > 0.0:
+        message = (
+            f"no toy of the alternative disagrees with {observed.name}={mu:g} as little as the "
+            "data: CLb is 0 and CLs not defined; throw more toys"
+        )
         warnings.warn(message, FitWarning, stacklevel=4)
     return toys
 
@@ -177,9 +187,5 @@ def _precise(toys: ToyEnsembles, statistic: TestStatistic, q: float, precision: 
 def _tail(sample: Vector, value: npt.ArrayLike) -> Vector:
     """Share of a sample at or above each value; what differs by rounding is equal."""
     below = np.searchsorted(np.sort(sample), np.asarray(value) - ROUNDING)
-    tail: Vector = 1.0 - below / len(sample)
+    tail: Vector = (len(sample) - below) / len(sample)
     return tail
-
-
-def _binomial_error(p: float, n: int) -> float:
-    return math.sqrt(p * (1.0 - p) / n)

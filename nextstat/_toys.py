@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import warnings
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import STATUS, minimise, require_minimum
+from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat._rejection import unknown
 from nextstat.exceptions import FitWarning
@@ -215,11 +217,13 @@ def toy_data(
 
 def check_n_toys(n_toys: object) -> int:
     """The number of toys, if it is one."""
-    if isinstance(n_toys, bool) or not isinstance(n_toys, int | np.integer):
-        raise TypeError(f"n_toys is {n_toys!r}, expected an integer")
-    if n_toys < 1:
-        raise ValueError(f"n_toys is {n_toys}, expected at least 1")
-    return int(n_toys)
+    return check_integer(n_toys, "n_toys")
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error of a share of n toys; of order 1 / n where none or all are counted."""
+    p = (n * share + 1.0) / (n + 2.0)  # Laplace's rule of succession
+    return math.sqrt(p * (1.0 - p) / n)
 
 
 def check_seed(seed: object) -> int:
@@ -248,7 +252,12 @@ def _truth(model: HistFactoryModel, params: npt.ArrayLike | None, problem: Probl
 
 def _rows(model: HistFactoryModel, data: npt.ArrayLike, auxdata: npt.ArrayLike | None) -> Vector:
     """Main and auxiliary data side by side, (n, n_bins + n_aux)."""
-    rows = np.atleast_1d(np.asarray(data, dtype=np.float64))
+    try:
+        rows = np.atleast_1d(np.asarray(data, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"data is no array of numbers with rows of equal length: {error}"
+        ) from None
     if len(rows) == 0:
         raise ValueError("data has no rows")
     n_aux = len(model.auxdata)

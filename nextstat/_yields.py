@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextstat.exceptions import FitError
+from nextstat._problem import check_model
+from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
-from nextstat.result import FitResult
+from nextstat.result import FitResult, check_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +116,7 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
     difference between parameter i up and down by its error, and the variance is
     sum_ij rho_ij d_i d_j with the correlations rho of the fit.
     """
+    check_model(model)
     if result is None:
         values = model.init
         errors = np.where(
@@ -122,12 +125,19 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
         correlation = None
         data = model.data
     else:
-        if result.parameter_names != model.parameter_names:
+        if check_result(result).parameter_names != model.parameter_names:
             raise ValueError("the fit is of another model: its parameters differ")
         if not result.converged:
             raise FitError(f"the fit did not converge ({result.status}): {result.message}")
         values = result.values
         errors = np.nan_to_num(result.errors)
+        if result.active_bounds:
+            warnings.warn(
+                "parameters at a bound have no error and add none to the yields: "
+                + ", ".join(result.active_bounds),
+                FitWarning,
+                stacklevel=2,
+            )
         correlation = np.nan_to_num(result.correlation)
         data = result.dataset[: model.n_bins]
     starts = [bins.start for bins in model.channel_slices.values()]

@@ -14,12 +14,13 @@ from nextstat._breakdown import (
     fix_budget,
     groups_of,
 )
+from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel
-from nextstat.result import FitResult
+from nextstat.result import FitResult, check_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,8 +118,8 @@ def rank_impact(
         raise ValueError(f"method is {method!r}, expected 'refit', 'covariance' or 'auxdata'")
     if sort_by not in _SORT_COLUMNS:
         raise ValueError(f"sort_by is {sort_by!r}, expected one of {list(_SORT_COLUMNS)}")
-    if top_n is not None and top_n < 1:
-        raise ValueError(f"top_n is {top_n}, expected at least 1")
+    if top_n is not None:
+        check_integer(top_n, "top_n")
     problem = make_problem(model, fixed=fixed, bounds=bounds)
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     if method == "covariance":
@@ -282,5 +283,5 @@ def correlation_df(result: FitResult, *, threshold: float = 0.0) -> pd.DataFrame
 
 
 def _require_converged(result: FitResult) -> None:
-    if not result.converged:
+    if not check_result(result).converged:
         raise FitError(f"the fit did not converge ({result.status}): {result.message}")

@@ -140,7 +140,10 @@ class HistFactoryModel:
         -------
         (n_bins + n_aux,) or (n_bins,) ndarray
         """
-        events = _core.expected(self._core, params)
+        try:
+            events = _core.expected(self._core, params)
+        except TypeError:
+            raise _bad_params(params) from None
         if not include_auxdata:
             return events
         table = self.parameters
@@ -178,7 +181,11 @@ class HistFactoryModel:
         float
             Infinite where events were observed and none are expected.
         """
-        return _core.nll(self._core, self._observed if data is None else self._data(data), params)
+        data_ = self._observed if data is None else self._data(data)
+        try:
+            return _core.nll(self._core, data_, params)
+        except TypeError:
+            raise _bad_params(params) from None
 
     def logpdf(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> float:
         """Log-likelihood, -nll."""
@@ -191,12 +198,18 @@ class HistFactoryModel:
         left at -0.0).
         """
         data_ = self._observed if data is None else self._data(data)
-        return _core.nll_gradient(self._core, data_, params)
+        try:
+            return _core.nll_gradient(self._core, data_, params)
+        except TypeError:
+            raise _bad_params(params) from None
 
     def nll_hessian(self, params: npt.ArrayLike, data: npt.ArrayLike | None = None) -> Vector:
         """Second derivatives of `nll` in the parameters, (P, P)."""
         data_ = self._observed if data is None else self._data(data)
-        return _core.nll_hessian(self._core, data_, params)
+        try:
+            return _core.nll_hessian(self._core, data_, params)
+        except TypeError:
+            raise _bad_params(params) from None
 
     def _data(self, data: npt.ArrayLike | None, auxdata: npt.ArrayLike | None = None) -> _core.Data:
         """Data given by a caller, checked; the observed ones where None."""
@@ -206,12 +219,19 @@ class HistFactoryModel:
         n_aux = len(self.auxdata)
         if auxdata is None and events.shape == (self.n_bins + n_aux,):
             events, auxdata = events[: self.n_bins], events[self.n_bins :]
+        if events.shape == (self.n_bins + n_aux,) and n_aux:
+            raise ValueError("the auxiliary measurements are given twice: in data and as auxdata")
         if events.shape != (self.n_bins,):
             raise ValueError(
                 f"data has shape {events.shape}, expected ({self.n_bins},) events or "
                 f"({self.n_bins + n_aux},) events and auxiliary measurements"
             )
         return _core.Data(self._core, events, self.auxdata if auxdata is None else auxdata)
+
+
+def _bad_params(params: object) -> TypeError:
+    hint = "; pass its values" if hasattr(params, "values") else ""
+    return TypeError(f"params is a {type(params).__name__}, expected an array of numbers{hint}")
 
 
 def from_pyhf(

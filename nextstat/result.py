@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def check_result(result: object) -> FitResult:
+    """The result, if it is one.
+
+    Raises
+    ------
+    TypeError
+        If not.
+    """
+    if not isinstance(result, FitResult):
+        hint = "; fit it first" if isinstance(result, HistFactoryModel) else ""
+        raise TypeError(f"expected a FitResult, found a {type(result).__name__}{hint}")
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class FitResult:
     """A maximum-likelihood fit.

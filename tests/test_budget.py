@@ -153,7 +153,8 @@ def test_yields_without_constraints() -> None:
     before = nextstat.yields(model)
     assert before.total_error.tolist() == before.channel_total_error.tolist() == [0.0]
     gone = nextstat.fit(counting_model(5.0, 6.0, 3.0))  # the signal is fitted to 0
-    frame = nextstat.yields(gone.model, gone).to_dataframe()
+    with pytest.warns(FitWarning, match="at a bound have no error.*: mu"):
+        frame = nextstat.yields(gone.model, gone).to_dataframe()
     assert frame["sample"].tolist() == ["background", "signal", "total", "data"]
     assert frame["expected"].tolist() == pytest.approx([6.0, 0.0, 6.0, 3.0], abs=1e-6)
 

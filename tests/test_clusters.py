@@ -95,7 +95,7 @@ def everything() -> list[Any]:
         nextstat.goodness_of_fit(MODEL, calculator="toys", n_toys=300, seed=4).pvalue,
         nextstat.scan(MODEL, values=values).twice_delta_nll.tolist(),
         nextstat.contour(result, "mu", MODEL.parameter_names[1], n_points=6).to_dict(),
-        nextstat.feldman_cousins(MODEL, [0.0, 1.0, 2.0, 3.0], n_toys=300, seed=4).to_dict(),
+        nextstat.feldman_cousins(MODEL, np.linspace(0.0, 3.0, 13), n_toys=300, seed=4).to_dict(),
         [row["delta_mu_up"] for row in nextstat.interpret.rank_impact(MODEL)],
         [row["delta_mu_up"] for row in nextstat.interpret.rank_impact(MODEL, method="auxdata")],
     ]

@@ -356,7 +356,7 @@ def test_num_threads() -> None:
     assert default >= 1
     nextstat.set_num_threads(5)
     assert nextstat.get_num_threads() == 5
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="n is -1, expected at least 0"):
         nextstat.set_num_threads(-1)
     assert nextstat.get_num_threads() == 5
     nextstat.set_num_threads(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import warnings
 from typing import Any
@@ -18,7 +19,7 @@ from scipy.optimize import brentq
 from test_fit import counting, normfactor, one_channel
 
 import nextstat
-from nextstat import FitWarning, HistFactoryModel, _core
+from nextstat import FitError, FitWarning, HistFactoryModel, _core
 
 SMALL = nextstat.from_pyhf(
     nextstat.datasets.make_workspace(n_channels=2, n_bins=3, n_systematics=4, random_state=5)
@@ -167,6 +168,7 @@ def test_batch_with_auxdata() -> None:
 
 
 def interrupted(call: Any, after: float) -> Any:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored
     timer = threading.Timer(after, _thread.interrupt_main)
     timer.start()
     try:
@@ -174,27 +176,28 @@ def interrupted(call: Any, after: float) -> Any:
     finally:
         timer.cancel()
         timer.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_interrupted_work_is_kept() -> None:
     with pytest.warns(FitWarning, match="interrupted after"):
-        batch = interrupted(lambda: nextstat.fit_toys(SMALL, 10**7, seed=1, n_jobs=1), 0.5)
-    assert 0 < len(batch) < 10**7
+        batch = interrupted(lambda: nextstat.fit_toys(SMALL, 10**6, seed=1, n_jobs=1), 0.5)
+    assert 0 < len(batch) < 10**6
     assert len(batch) % 256 == 0
     same = nextstat.fit_toys(SMALL, 256, seed=1)
     assert np.array_equal(batch.values[:256], same.values)
     with pytest.warns(FitWarning, match="interrupted after"):
         test = interrupted(
-            lambda: nextstat.hypotest(SMALL, 2.0, calculator="toys", n_toys=10**7, seed=1), 0.5
+            lambda: nextstat.hypotest(SMALL, 2.0, calculator="toys", n_toys=10**6, seed=1), 0.5
         )
     assert test.toys is not None
-    assert 0 < len(test.toys.tested) < 10**7
+    assert 0 < len(test.toys.tested) < 10**6
     assert test.cls_error > 0.0
 
 
 def test_an_interrupted_limit_is_no_limit() -> None:
     with pytest.raises(KeyboardInterrupt):
-        interrupted(lambda: nextstat.upper_limit(SMALL, calculator="toys", n_toys=10**7), 0.5)
+        interrupted(lambda: nextstat.upper_limit(SMALL, calculator="toys", n_toys=10**6), 0.5)
 
 
 # Tests --------------------------------------------------------------------------------------------
@@ -406,3 +409,50 @@ def test_observed_limit_alone() -> None:
     alone = nextstat.upper_limit(SMALL, expected=False)
     assert np.isnan(alone.expected).all()
     assert alone.observed == pytest.approx(nextstat.upper_limit(SMALL).observed, rel=1e-6)
+
+
+# Rare toys ----------------------------------------------------------------------------------------
+
+
+def test_deficit_that_no_toy_shows() -> None:
+    model = counting_model(10.0, 50.0, 20.0)
+    with pytest.warns(FitWarning, match="CLb is 0 and CLs not defined"):
+        test = nextstat.hypotest(model, 1.0, calculator="toys", n_toys=300, seed=1)
+    assert test.clb == 0.0
+    assert np.isnan(test.cls)
+    assert np.isnan(test.cls_error)
+    with (
+        pytest.warns(FitWarning, match="CLb is 0"),
+        pytest.raises(FitError, match="throw more"),
+    ):
+        nextstat.upper_limit(model, calculator="toys", n_toys=100, seed=1)
+
+
+def test_no_toys_beyond_the_data_are_no_certainty() -> None:
+    """A share of 0 has an error of 1 / n; asked for precision, the toys go on."""
+    model = counting_model(10.0, 50.0, 52.0)
+    test = nextstat.hypotest(model, 3.4, calculator="toys", n_toys=40_000, seed=1, precision=2e-4)
+    assert test.toys is not None
+    assert len(test.toys.tested) > 5_000
+    assert 0.0 < test.cls_error < 2e-4
+    exact = stats.poisson.cdf(52, 84.0) / stats.poisson.cdf(52, 50.0)
+    assert test.cls == pytest.approx(exact, abs=4 * test.cls_error)
+
+
+def test_flat_minima_count() -> None:
+    """Without events q has no unique minimum at negative mu, yet its value is known."""
+    scale = {"name": "k", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
+    samples = [
+        {"name": "signal", "data": [3.0], "modifiers": [normfactor("mu")]},
+        {"name": "background", "data": [2.0], "modifiers": [scale]},
+    ]
+    model = nextstat.from_pyhf(one_channel(samples, [2.0]))
+    test = nextstat.hypotest(model, 1.0, test_stat="q", calculator="toys", n_toys=20_000, seed=2)
+    assert test.n_failed == 0
+    tilde = nextstat.hypotest(model, 1.0, calculator="toys", n_toys=20_000, seed=2)
+    assert test.cls == pytest.approx(tilde.cls, abs=4 * test.cls_error)
+
+
+def test_few_toys_say_so() -> None:
+    with pytest.warns(FitWarning, match="few toys decide"):
+        nextstat.upper_limit(SMALL, 0.99, calculator="toys", n_toys=100, seed=1, expected=False)

@@ -1,0 +1,38 @@
+"""Checks of options that many functions share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def check_integer(value: object, name: str, least: int = 1) -> int:
+    """An integer option, if it is one.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer.
+    ValueError
+        If it is less than `least` or too large to be meant.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}, expected an integer")
+    if not least <= value < 2**31:
+        expected = f"at least {least}" if value < least else "less than 2**31"
+        raise ValueError(f"{name} is {value}, expected {expected}")
+    return int(value)
+
+
+def check_level(level: object) -> float:
+    """A confidence level, if it is one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number between 0 and 1.
+    """
+    if isinstance(level, bool) or not isinstance(level, int | float | np.number):
+        raise TypeError(f"level is {level!r}, expected a number between 0 and 1")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level}, expected a number between 0 and 1")
+    return float(level)
