@@ -22,7 +22,6 @@ _SPELLINGS = (
     (re.compile(r"bounds=\{'([^']+)': \(([^,]+), ([^)]+)\)\}"), r"--bounds \1=\2:\3"),
     (re.compile(r"\bbounds="), "--bounds"),
     (re.compile(r"pass poi=, one of its parameter_names"), "choose one with --poi"),
-    (re.compile(r"calculator='toys'"), "--toys"),
 )
 
 
