@@ -41,14 +41,18 @@ def dask_client() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ray = pytest.importorskip("ray", reason="Ray is not installed for this Python")
     from ray.util.joblib import register_ray
 
+    # Ray's workers import from the working directory first, and a checkout has no compiled parts.
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("ray"))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     register_ray()
     yield
     ray.shutdown()
+    os.chdir(before)
 
 
 def assert_same(batch: nextstat.FitBatch, single: nextstat.FitBatch) -> None:
