@@ -52,6 +52,11 @@ def asimov_data(
     return asimov_at(model, asimov_parameters(profile, float(mu), nuisances))
 
 
+def alternative_to(mu: float) -> float:
+    """The hypothesis that a tested one is set against: background only, or 1 for `mu` = 0."""
+    return 1.0 if mu == 0.0 else 0.0
+
+
 def asimov_at(model: HistFactoryModel, params: Vector) -> Vector:
     """The expectation as data: events are never negative, as in the likelihood."""
     data = model.expected_data(params)

@@ -14,9 +14,9 @@ from nextstat._chunks import in_chunks
 from nextstat._fit import fit, minimise
 from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
 from nextstat._options import check_integer
-from nextstat._profile import ROUNDING
+from nextstat._profile import INFINITE, ROUNDING
 from nextstat.exceptions import FitError, NextstatError
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import Vector
 from nextstat.result import FitResult
 
 
@@ -176,7 +176,7 @@ def _along_rays(
     data = result.model._data(result.dataset)
     out = np.empty((len(targets), number, 2))
     for k in range(number):
-        ray = _Ray(result.model, data, result, pair, rays[first + k])
+        ray = _Ray(result, data, pair, rays[first + k])
         for row, target in enumerate(targets):
             out[row, k] = result.values[pair] + ray.crossing(target) * ray.direction
     return out
@@ -187,13 +187,12 @@ class _Ray:
 
     def __init__(
         self,
-        model: HistFactoryModel,
-        data: _core.Data,
         result: FitResult,
+        data: _core.Data,
         pair: list[int],
         direction: Vector,
     ) -> None:
-        self.model, self.data, self.pair = model, data, pair
+        self.model, self.data, self.pair = result.model, data, pair
         self.best, self.problem, self.direction = result.values, result.problem, direction
         self.known: dict[float, tuple[float, Vector]] = {0.0: (0.0, result.values)}
         bound = np.where(direction < 0.0, self.problem.lower[pair], self.problem.upper[pair])
@@ -211,7 +210,7 @@ class _Ray:
                 low, high = problem.lower[index], problem.upper[index]
                 problem = problem.fix(index, float(np.clip(value, low, high)))
             found = minimise(self.model, self.data, problem)
-            if found.status == 4:  # infinite: excluded outright
+            if found.status == INFINITE:  # excluded outright
                 return 1e6
             if found.status != 0:
                 names = [self.model.parameter_names[i] for i in self.pair]

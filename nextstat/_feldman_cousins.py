@@ -12,11 +12,11 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
-from nextstat._options import check_level
+from nextstat._options import check_integer, check_level
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
 from nextstat._scan import check_values
-from nextstat._toys import CHUNK, check_n_toys, check_seed, share_error
+from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -120,7 +120,7 @@ def feldman_cousins(
     thrown ("profile construction").
     """
     level = check_level(level)
-    n_toys, seed = check_n_toys(n_toys), check_seed(seed)
+    n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     profile = observe(model, data=data, auxdata=auxdata, poi=poi)
     points = check_values(profile, values)
     if len(points) < 2:

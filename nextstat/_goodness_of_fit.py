@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from nextstat._fit import minimise, require_converged
+from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init, make_problem
 from nextstat._profile import ROUNDING
 from nextstat._toys import fit_toys, share_error
@@ -103,8 +104,7 @@ def goodness_of_fit(
     Baker and Cousins, NIM 221 (1984) 437. With n_b events where nu_b are expected,
     2 sum_b [nu_b - n_b + n_b ln(n_b / nu_b)], plus the same of the constraints.
     """
-    if calculator not in ("asymptotics", "toys"):
-        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
+    check_calculator(calculator)
     problem = make_problem(model, init, fixed, bounds)
     core_data = model._data(data, auxdata)
     minimum = minimise(model, core_data, problem)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
-from nextstat._asymptotics import probabilities
+from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
+from nextstat._asymptotics import Probabilities, probabilities
+from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
@@ -157,8 +158,7 @@ def hypotest(
     """
     mu = float(mu)
     statistic = _choose(test_stat, mu)
-    if calculator not in ("asymptotics", "toys"):
-        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
+    check_calculator(calculator)
     observed = observe(
         model,
         data=data,
@@ -169,7 +169,7 @@ def hypotest(
         bounds=bounds,
         statistic=statistic,
     )
-    alternative = 1.0 if mu == 0.0 else 0.0
+    alternative = alternative_to(mu)
     check_bounds(observed, mu)
     check_bounds(observed, alternative, "the alternative hypothesis")
     q = deviation(statistic, mu, observed)
@@ -179,19 +179,7 @@ def hypotest(
     asimov = asimov_profile(model, observed, alternative)
     q_asimov = deviation(statistic, mu, asimov)
     found = probabilities(statistic, q, q_asimov)
-    return HypoTestResult(
-        mu=mu,
-        test_stat=statistic,
-        test_statistic=q,
-        asimov_test_statistic=q_asimov,
-        pvalue=found.tested,
-        significance=found.significance,
-        clsb=found.tested,
-        clb=found.alternative,
-        cls=found.ratio,
-        expected=found.expected,
-        muhat=observed.muhat,
-    )
+    return _result(statistic, mu, q, observed, found, asimov_test_statistic=q_asimov)
 
 
 def toy_test(
@@ -200,11 +188,31 @@ def toy_test(
     """The test from toys of both hypotheses."""
     toys = throw_ensembles(statistic, mu, q, observed, plan)
     found, pvalue_error, cls_error = toys.probabilities(statistic, q)
+    return _result(
+        statistic,
+        mu,
+        q,
+        observed,
+        found,
+        asimov_test_statistic=math.nan,
+        pvalue_error=pvalue_error,
+        cls_error=cls_error,
+        toys=toys,
+    )
+
+
+def _result(
+    statistic: TestStatistic,
+    mu: float,
+    q: float,
+    observed: Profile,
+    found: Probabilities,
+    **others: Any,
+) -> HypoTestResult:
     return HypoTestResult(
         mu=mu,
         test_stat=statistic,
         test_statistic=q,
-        asimov_test_statistic=math.nan,
         pvalue=found.tested,
         significance=found.significance,
         clsb=found.tested,
@@ -212,9 +220,7 @@ def toy_test(
         cls=found.ratio,
         expected=found.expected,
         muhat=observed.muhat,
-        pvalue_error=pvalue_error,
-        cls_error=cls_error,
-        toys=toys,
+        **others,
     )
 
 
@@ -281,10 +287,10 @@ def deviation(statistic: TestStatistic, mu: float, profile: Profile) -> float:
     return profile.statistic(mu)
 
 
-def asymptotic_cls(mu: float, observed: Profile, asimov: Profile) -> float:
-    """CLs of qtilde."""
+def exclusion(mu: float, observed: Profile, asimov: Profile) -> Probabilities:
+    """The asymptotic test of qtilde."""
     q, q_asimov = (deviation("qtilde", mu, profile) for profile in (observed, asimov))
-    return probabilities("qtilde", q, q_asimov).ratio
+    return probabilities("qtilde", q, q_asimov)
 
 
 def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:

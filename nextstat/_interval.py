@@ -11,8 +11,8 @@ from scipy.stats import chi2
 
 from nextstat._options import check_level
 from nextstat._profile import Profile, poi_index
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.result import FitResult, check_result
+from nextstat.exceptions import FitWarning
+from nextstat.result import FitResult, check_converged, check_result
 
 ONE_SIGMA = math.erf(1.0 / math.sqrt(2.0))
 TWO_SIGMA = math.erf(2.0 / math.sqrt(2.0))
@@ -118,8 +118,7 @@ def quantile(level: float, dimensions: int) -> float:
 def profile_of(result: FitResult, parameter: str | None) -> Profile:
     model = check_result(result).model
     index = poi_index(model, parameter)
-    if not result.converged:
-        raise FitError(f"the fit did not converge ({result.status}): {result.message}")
+    check_converged(result)
     data = model._data(result.dataset)
     return Profile(model, data, result.problem, index, best=result.values)
 
@@ -134,7 +133,7 @@ def crossing(profile: Profile, target: float, error: float, bound: float) -> tup
         return best, True
     side = math.copysign(1.0, bound - best)
     step = error * math.sqrt(target) if error > 0.0 else 0.1 * abs(bound - best)
-    inside, height = best, 0.0
+    inside = best
     while True:
         outside = best + side * step
         if side * (outside - bound) >= 0.0:

@@ -17,12 +17,12 @@ from nextstat._asymptotics import BANDS
 from nextstat._hypotest import (
     HypoTestResult,
     asimov_profile,
-    asymptotic_cls,
     check_bounds,
     deviation,
+    exclusion,
     toy_test,
 )
-from nextstat._options import check_level
+from nextstat._options import check_calculator, check_level
 from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, observe
 from nextstat._toy_tests import ToyPlan
@@ -124,8 +124,7 @@ def upper_limit(
     N - Phi^-1((1 - level) Phi(N)). Roots by Brent's method.
     """
     level = check_level(level)
-    if calculator not in ("asymptotics", "toys"):
-        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
+    check_calculator(calculator)
     plan = None
     if calculator == "toys":
         plan = ToyPlan(n_toys, seed, None, n_jobs, progress, keep_partial=False)
@@ -175,7 +174,7 @@ def _limits(
         bands[:] = [_crossing(roots, float(t), first, observed.name) for t in targets]
 
     def excess(mu: float) -> float:
-        cls = asymptotic_cls(mu, observed, asimov)
+        cls = exclusion(mu, observed, asimov).ratio
         return math.log(alpha / max(cls, 1e-300))
 
     return _crossing(_Cached(excess), 0.0, first, observed.name), bands

@@ -23,6 +23,12 @@ def check_integer(value: object, name: str, least: int = 1) -> int:
     return int(value)
 
 
+def check_calculator(calculator: object) -> None:
+    """Raise ValueError for what is no way to get p-values."""
+    if calculator not in ("asymptotics", "toys"):
+        raise ValueError(f"calculator is {calculator!r}, expected 'asymptotics' or 'toys'")
+
+
 def check_level(level: object) -> float:
     """A confidence level, if it is one.
 

@@ -15,7 +15,7 @@ from nextstat.model import HistFactoryModel, Vector
 
 TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
 
-_INFINITE = 4  # FitStatus of the core
+INFINITE = 4  # FitStatus of the core
 ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
 
 
@@ -109,7 +109,7 @@ class Profile:
         near = [min(side, key=lambda x: abs(x - value)) for side in sides if side]
         starts = [*(self.problem.start(known[x]) for x in near), self.problem]
         fits = [minimise(self.model, self.data, start.fix(self.poi, value)) for start in starts]
-        if all(fit.status == _INFINITE for fit in fits):
+        if all(fit.status == INFINITE for fit in fits):
             return None
         lowest = min(fits, key=lambda fit: (fit.status != 0, fit.nll))
         require_converged(self.model, lowest, f"the fit with {self.name}={value:g}")

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._asymptotics import probabilities
 from nextstat._chunks import in_chunks
 from nextstat._fit import minimise, require_minimum
-from nextstat._hypotest import asimov_profile, deviation
+from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
-from nextstat._profile import ROUNDING, Profile, observe
+from nextstat._profile import INFINITE, ROUNDING, Profile, observe
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -30,7 +29,6 @@ _POINTS = 51
 _REACH = 3.0  # in errors
 _CHAIN = 13  # points that start from one another,
 _COLD = 4  # of which every so many start from the model's starting values too
-_INFINITE = 4  # FitStatus of the core
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +169,7 @@ def _default_values(profile: Profile) -> Vector:
 
 
 def check_values(profile: Profile, values: npt.ArrayLike) -> Vector:
+    """The values in increasing order; ValueError if one is outside the parameter's bounds."""
     points = np.sort(np.atleast_1d(np.asarray(values, dtype=np.float64)))
     if points.ndim != 1 or not len(points):
         raise ValueError(f"values has shape {np.shape(values)}, expected (n,) with n > 0")
@@ -221,7 +220,7 @@ def _follow(
                     fits[i] = _lower(fits[i], *others)
         last = fits[row].values if fits[row].status == 0 else last
     converged = np.array([fit.status == 0 for fit in fits])
-    excluded = np.array([fit.status == _INFINITE for fit in fits])
+    excluded = np.array([fit.status == INFINITE for fit in fits])
     params = np.where(converged[:, None], [fit.values for fit in fits], best)
     return params, np.where(converged, 0.0, np.where(excluded, np.inf, np.nan))
 
@@ -306,10 +305,7 @@ def cls_scan(
     if points[0] <= 0.0:
         raise ValueError(f"the values start at {points[0]:g}, expected positive ones")
     asimov = asimov_profile(model, observed, 0.0)
-    found = [
-        probabilities("qtilde", *(deviation("qtilde", mu, p) for p in (observed, asimov)))
-        for mu in points
-    ]
+    found = [exclusion(mu, observed, asimov) for mu in points]
     return ClsScan(
         parameter=observed.name,
         values=points,

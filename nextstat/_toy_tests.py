@@ -12,12 +12,13 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from nextstat import _core
-from nextstat._asimov import asimov_parameters
+from nextstat._asimov import alternative_to, asimov_parameters
 from nextstat._asymptotics import BANDS, Probabilities
 from nextstat._chunks import in_chunks
+from nextstat._options import check_integer
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
-from nextstat._toys import CHUNK, check_n_toys, check_seed, share_error
+from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -40,7 +41,7 @@ class ToyPlan:
     keep_partial: bool = True  # when interrupted
 
     def __post_init__(self) -> None:
-        self.n_toys = check_n_toys(self.n_toys)
+        self.n_toys = check_integer(self.n_toys, "n_toys")
         self.seed = check_seed(self.seed)
         if isinstance(self.precision, str) or (
             self.precision is not None and not self.precision > 0.0
@@ -106,7 +107,7 @@ def throw_ensembles(
     """Toys at the fits of the data with `mu` and with the alternative (0, or 1 for `mu` = 0)."""
     assert plan.seed is not None
     toys = ToyEnsembles(plan.seed)
-    params = [asimov_parameters(observed, x, "fitted") for x in (mu, 1.0 if mu == 0.0 else 0.0)]
+    params = [asimov_parameters(observed, x, "fitted") for x in (mu, alternative_to(mu))]
     task = partial(
         _both, observed.model, params, plan.seed, observed.problem, observed.poi, mu,
         _SIDE[statistic],

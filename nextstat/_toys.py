@@ -184,7 +184,7 @@ def fit_toys(
     ValueError, TypeError
         If an option is impossible.
     """
-    n_toys, seed = check_n_toys(n_toys), check_seed(seed)
+    n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     problem = make_problem(model, init, fixed, bounds)
     truth = _truth(model, params, problem)
     start = problem.start(truth).init if init is None else problem.init
@@ -210,14 +210,9 @@ def toy_data(
     -----
     n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta).
     """
-    n_toys, seed = check_n_toys(n_toys), check_seed(seed)
+    n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     truth = _truth(model, params, make_problem(model))
     return _core.toy_data(model._core, truth, seed, 0, (0, n_toys))
-
-
-def check_n_toys(n_toys: object) -> int:
-    """The number of toys, if it is one."""
-    return check_integer(n_toys, "n_toys")
 
 
 def share_error(share: float, n: int) -> float:

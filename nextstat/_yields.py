@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextstat._problem import check_model
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
-from nextstat.result import FitResult, check_result
+from nextstat.result import FitResult, check_converged, check_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,8 +127,7 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
     else:
         if check_result(result).parameter_names != model.parameter_names:
             raise ValueError("the fit is of another model: its parameters differ")
-        if not result.converged:
-            raise FitError(f"the fit did not converge ({result.status}): {result.message}")
+        check_converged(result)
         values = result.values
         errors = np.nan_to_num(result.errors)
         if result.active_bounds:

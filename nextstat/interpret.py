@@ -20,7 +20,7 @@ from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel
-from nextstat.result import FitResult, check_result
+from nextstat.result import FitResult, check_converged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,7 +237,7 @@ def pulls(result: FitResult) -> list[dict[str, Any]]:
     FitError
         If the fit did not converge.
     """
-    _require_converged(result)
+    check_converged(result)
     table = result.model.parameters
     wanted = np.flatnonzero(~np.isnan(table.width) & ~result.fixed)
     return [
@@ -270,7 +270,7 @@ def correlation_df(result: FitResult, *, threshold: float = 0.0) -> pd.DataFrame
     """
     import pandas as pd
 
-    _require_converged(result)
+    check_converged(result)
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"threshold is {threshold}, expected a number from 0 to 1")
     free = np.flatnonzero(~result.held)
@@ -280,8 +280,3 @@ def correlation_df(result: FitResult, *, threshold: float = 0.0) -> pd.DataFrame
     names = [result.parameter_names[p] for p in free[strong]]
     frame: pd.DataFrame = pd.DataFrame(matrix[np.ix_(strong, strong)], index=names, columns=names)
     return frame
-
-
-def _require_converged(result: FitResult) -> None:
-    if not check_result(result).converged:
-        raise FitError(f"the fit did not converge ({result.status}): {result.message}")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._problem import Problem
 from nextstat._rejection import unknown
+from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -31,6 +32,20 @@ def check_result(result: object) -> FitResult:
         hint = "; fit it first" if isinstance(result, HistFactoryModel) else ""
         raise TypeError(f"expected a FitResult, found a {type(result).__name__}{hint}")
     return result
+
+
+def check_converged(result: object) -> FitResult:
+    """The result, if it is one and converged.
+
+    Raises
+    ------
+    FitError, TypeError
+        If not.
+    """
+    checked = check_result(result)
+    if not checked.converged:
+        raise FitError(f"the fit did not converge ({checked.status}): {checked.message}")
+    return checked
 
 
 @dataclass(frozen=True, eq=False)

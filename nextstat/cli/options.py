@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import nextstat
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import FitWarning
 
 if TYPE_CHECKING:
     from nextstat import FitResult, HistFactoryModel
@@ -318,7 +318,6 @@ def fit(model: HistFactoryModel, settings: Settings, **options: Any) -> FitResul
 
 def converged_fit(model: HistFactoryModel, settings: Settings, **options: Any) -> FitResult:
     """The fit, or an error."""
-    result = fit(model, settings, **options)
-    if not result.converged:
-        raise FitError(f"the fit did not converge ({result.status}): {result.message}")
-    return result
+    from nextstat.result import check_converged
+
+    return check_converged(fit(model, settings, **options))
