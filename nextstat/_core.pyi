@@ -185,6 +185,9 @@ def toy_bits(seed: int, stream: int, toy: int, n: int) -> npt.NDArray[np.uint64]
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
+def note_threads_started() -> None:
+    """To be called before others than this module start OpenMP threads."""
+
 def simd_level() -> str: ...
 def simd_levels() -> list[str]:
     """Instruction sets this machine can use, the best first."""

@@ -6,62 +6,76 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _histogram
-
-Vector = npt.NDArray[np.float64]
+from nextstat._columns import (
+    NONE,
+    Overflow,
+    Vector,
+    as_column,
+    as_groups,
+    check_codes,
+    check_edges,
+    check_no_nan,
+    finite_edges,
+    threads_for,
+)
 
 
 def fill_histogram(
-    x: npt.ArrayLike, edges: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    x: npt.ArrayLike,
+    edges: npt.ArrayLike,
+    weights: npt.ArrayLike | None = None,
+    *,
+    groups: npt.ArrayLike | None = None,
+    n_groups: int | None = None,
+    overflow: Overflow = "drop",
 ) -> tuple[Vector, Vector]:
-    """Fill events into bins.
+    """Fill events into bins, and into the histograms of several groups at once.
 
     Parameters
     ----------
     x : (n_events,) array_like
-        Observable of each event; float32 and float64 are read in place.
+        Observable of each event; float32 and float64 are read in place, with any stride.
     edges : (n_bins + 1,) array_like
         Increasing bin edges. Bins include their lower edge, the last one its upper edge too, as in
-        `numpy.histogram`.
+        `numpy.histogram`. The outer two may be infinite.
     weights : (n_events,) array_like, optional
-        Event weights; 1 by default.
+        Event weights; 1 by default. float32 and float64 are read in place.
+    groups : (n_events,) array_like of int, optional
+        Which histogram each event belongs to, from 0 to n_groups - 1: a sample, or a systematic
+        variation of one. int32 is read in place.
+    n_groups : int, optional
+        Number of groups; by default that of the highest code.
+    overflow : {"drop", "keep"}
+        Whether events outside the range are not counted, or counted in the first and last bin.
 
     Returns
     -------
-    yields : (n_bins,) ndarray
-        Sum of the weights in each bin. Events outside the range are not counted.
-    variances : (n_bins,) ndarray
+    yields : (n_bins,) ndarray, or (n_groups, n_bins) where there are groups
+        Sum of the weights in each bin. It does not depend on the number of threads.
+    variances : ndarray of the same shape
         Sum of the squared weights.
 
     Raises
     ------
+    TypeError
+        If `groups` are no integers.
     ValueError
-        If the edges do not increase or are not finite, shapes do not match, or an observable or
-        weight is NaN.
+        If the edges do not increase or inner ones are not finite, shapes do not match, an
+        observable or weight is NaN, or a group is out of range.
     """
-    events = np.asarray(x)
-    if events.dtype not in (np.float32, np.float64):
-        events = events.astype(np.float64)
-    events = np.ascontiguousarray(events)
-    bounds = np.ascontiguousarray(edges, dtype=np.float64)
-    if bounds.ndim != 1 or len(bounds) < 2:
-        raise ValueError(f"edges has shape {bounds.shape}, expected at least two edges")
-    if not (np.all(np.isfinite(bounds)) and np.all(bounds[1:] > bounds[:-1])):
-        raise ValueError("edges must be finite and increase")
-    if events.ndim != 1:
-        raise ValueError(f"x has shape {events.shape}, expected (n_events,)")
-    weight = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
-    if weights is not None and weight.shape != events.shape:
-        raise ValueError(f"weights has shape {weight.shape}, expected {events.shape}")
-    for name, values in (("x", events), ("weights", weight)):
-        if np.isnan(values).any():
-            raise ValueError(f"{name} is NaN for {np.count_nonzero(np.isnan(values))} events")
-    uniform = _equally_wide(bounds)
-    yields, variances = _histogram.fill(events, weight, bounds, uniform)
-    return yields, variances
-
-
-def _equally_wide(edges: Vector) -> bool:
-    """Whether all bins have the same width, and one the arithmetic of widths can handle."""
-    with np.errstate(over="ignore"):
-        span, widths = edges[-1] - edges[0], np.diff(edges)
-    return bool(1e-300 < span < 1e300 and np.allclose(widths, widths[0], rtol=1e-9, atol=0.0))
+    bounds = check_edges(edges)
+    events = as_column(x, "x")
+    n_events = len(events)
+    weight = NONE if weights is None else as_column(weights, "weights", n_events)
+    codes, n_histograms = as_groups(groups, n_groups, n_events)
+    thresholds, bins = finite_edges(bounds, overflow)
+    if bins.stop == len(thresholds):  # no open last bin: it includes its upper edge
+        thresholds = np.append(thresholds[:-1], np.nextafter(thresholds[-1], np.inf))
+    sums, valid = _histogram.fill(
+        events, weight, codes, _histogram.Bins(thresholds), n_histograms, threads_for(n_events)
+    )
+    if not valid:
+        check_no_nan(x=events, weights=weight)
+        check_codes(codes, n_histograms)
+    yields, variances = np.ascontiguousarray(np.moveaxis(sums[:, bins], -1, 0))
+    return (yields, variances) if groups is not None else (yields[0], variances[0])

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
+import boost_histogram as bh
+import joblib
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nextstat
+from nextstat._columns import threads_here
 from nextstat.histogram import fill_histogram
 
 UNIFORM = np.linspace(-2.0, 3.0, 11)
@@ -169,7 +179,10 @@ def test_additive(x: list[float], cut: int) -> None:
         ([0.5], [0.0, 0.0], None, "increase"),
         ([0.5], [0.0, 1.0, 0.5], None, "increase"),
         ([0.5], [0.0, np.nan], None, "finite"),
-        ([0.5], [0.0, np.inf], None, "finite"),
+        ([0.5], [np.nan, 0.0], None, "finite"),
+        ([0.5], [0.0, np.inf, np.inf], None, "finite"),
+        ([0.5], [0.0, -np.inf], None, "increase"),
+        ([0.5], [np.inf, 0.0], None, "increase"),
         ([0.5], [0.0], None, r"edges has shape \(1,\)"),
         ([0.5], [], None, r"edges has shape \(0,\)"),
         ([0.5], [[0.0, 1.0]], None, r"edges has shape \(1, 2\)"),
@@ -201,3 +214,184 @@ def test_errors(x: Any, edges: Any, weights: Any, message: str) -> None:
 def test_extreme_edges(edges: list[float]) -> None:
     """Bins as narrow or as wide as numbers allow: whatever arithmetic on widths does."""
     check([*edges, 0.0, 1.0], edges)
+
+
+# Groups -----------------------------------------------------------------------------------------
+
+
+@EDGES
+@pytest.mark.parametrize("overflow", ["drop", "keep"])
+@pytest.mark.parametrize("dtype", ["i4", "i8", "u1", ">i4"])
+def test_groups(edges: npt.NDArray[np.float64], overflow: Any, dtype: str) -> None:
+    """One pass over all groups is one call for each, empty groups included."""
+    rng = np.random.default_rng(3)
+    x, w, groups = events(), rng.normal(size=5000), rng.choice([0, 1, 2, 4], 5000)
+    yields, variances = fill_histogram(
+        x, edges, w, groups=groups.astype(dtype), n_groups=7, overflow=overflow
+    )
+    assert yields.shape == variances.shape == (7, len(edges) - 1)
+    assert yields.flags.c_contiguous
+    for g in range(7):
+        mine = groups == g
+        alone = fill_histogram(x[mine], edges, w[mine], overflow=overflow)
+        np.testing.assert_array_equal(yields[g], alone[0])
+        np.testing.assert_array_equal(variances[g], alone[1])
+
+
+def test_number_of_groups() -> None:
+    """As many as the highest code says, unless told; one group is still a row."""
+    x = [0.5, 0.5, 0.5]
+    assert fill_histogram(x, [0, 1], groups=[2, 0, 2])[0].tolist() == [[1.0], [0.0], [2.0]]
+    assert fill_histogram(x, [0, 1], groups=[0, 0, 0])[0].tolist() == [[3.0]]
+    assert fill_histogram([], [0, 1], groups=[], n_groups=2)[0].tolist() == [[0.0], [0.0]]
+    assert fill_histogram([], [0, 1], groups=[])[0].shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "n_groups", "error", "message"),
+    [
+        ([0, 3], 3, ValueError, "groups holds 3, expected codes from 0 to 2"),
+        ([0, -1], None, ValueError, "groups holds -1, expected codes from 0 to 0"),
+        (np.array([0, 5], "i4"), 2, ValueError, "groups holds 5"),
+        (np.array([-7, 0], "i4"), 2, ValueError, "groups holds -7"),
+        ([0, 2**40], 2, ValueError, "groups holds 1099511627776"),
+        ([0], None, ValueError, r"groups has shape \(1,\), expected \(2,\)"),
+        ([0.0, 1.0], None, TypeError, "groups holds float64, expected integers"),
+        ([0, 1], -2, ValueError, "n_groups is -2"),
+        ([0, 1], 2.0, TypeError, "n_groups is 2.0"),
+        (None, 2, ValueError, "no groups"),
+    ],
+)
+def test_group_errors(groups: Any, n_groups: Any, error: type[Exception], message: str) -> None:
+    """Codes out of range are named."""
+    with pytest.raises(error, match=message):
+        fill_histogram([0.5, 0.6], [0.0, 1.0], groups=groups, n_groups=n_groups)
+
+
+# Overflow ---------------------------------------------------------------------------------------
+
+
+@given(edges=binnings(), data=st.data())
+def test_keep(edges: npt.NDArray[np.float64], data: st.DataObject) -> None:
+    """Edge bins take the tails: no event is lost, as with infinite outer edges."""
+    near = st.sampled_from(edges.tolist())
+    x = data.draw(st.lists(st.one_of(near, st.floats(allow_nan=False)), max_size=40))
+    yields, variances = fill_histogram(x, edges, overflow="keep")
+    clipped = np.clip(np.array(x), edges[0], edges[-1])
+    np.testing.assert_array_equal(yields, np.histogram(clipped, edges)[0])
+    np.testing.assert_array_equal(variances, yields)
+    opened = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
+    np.testing.assert_array_equal(yields, fill_histogram(x, opened)[0])
+
+
+def test_infinite_edges() -> None:
+    """One open side, or two, with the other side as it was."""
+    x = [-np.inf, -5.0, 0.0, 0.5, 1.0, 2.0, 9.0, np.inf]
+    assert fill_histogram(x, [-np.inf, 0.0, 1.0, 2.0])[0].tolist() == [2.0, 2.0, 2.0]
+    assert fill_histogram(x, [0.0, 1.0, np.inf])[0].tolist() == [2.0, 4.0]
+    assert fill_histogram(x, [-np.inf, 1.0, np.inf])[0].tolist() == [4.0, 4.0]
+    assert fill_histogram(x, [-np.inf, np.inf])[0].tolist() == [8.0]
+    assert fill_histogram(x, [0.0, 1.0], overflow="keep")[0].tolist() == [8.0]
+    assert fill_histogram([], [-np.inf, np.inf])[0].tolist() == [0.0]
+
+
+def test_wrong_overflow() -> None:
+    """Anything but the two is refused."""
+    with pytest.raises(ValueError, match="overflow is 'fold', expected 'drop' or 'keep'"):
+        fill_histogram([0.5], [0.0, 1.0], overflow="fold")  # type: ignore[arg-type]
+
+
+# Memory, peers, threads -------------------------------------------------------------------------
+
+
+@EDGES
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_in_place(edges: npt.NDArray[np.float64], dtype: Any) -> None:
+    """A column of a table, weights of either precision, and fields that are not aligned."""
+    table = np.random.default_rng(4).normal(size=(3000, 5)).astype(dtype)
+    check(table[:, 2], edges, table[:, 4])
+    check(table[::-2, 3], edges, table[::-2, 0].astype(np.float32))
+    packed = np.zeros(3000, dtype=[("flag", "u1"), ("x", dtype)])
+    packed["x"] = table[:, 1]
+    check(packed["x"], edges)
+
+
+@given(data=st.data())
+def test_uneven_bins(data: st.DataObject) -> None:
+    """Bins of widths that differ by any factor, many of them in one cell of the lookup."""
+    exponents = data.draw(st.sets(st.integers(-60, 60), min_size=2, max_size=40))
+    edges = np.sort(
+        np.concatenate([-(2.0 ** np.array([*exponents])), 2.0 ** np.array([*exponents])])
+    )
+    x = np.concatenate([edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf)])
+    check(x, edges)
+    check(x.astype(np.float32), edges)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_boost_histogram(weighted: bool) -> None:
+    """The same as boost-histogram, with its variable axis and weighted storage."""
+    rng = np.random.default_rng(5)
+    x, groups = events(200_000), rng.integers(0, 4, 200_000)
+    w = rng.normal(1.0, 0.3, len(x)) if weighted else None
+    peer = bh.Histogram(
+        bh.axis.Integer(0, 4), bh.axis.Variable(VARIABLE), storage=bh.storage.Weight()
+    ).fill(groups, x, weight=w)
+    yields, variances = fill_histogram(x, VARIABLE, w, groups=groups)
+    np.testing.assert_allclose(yields, peer.values(), rtol=1e-12)
+    np.testing.assert_allclose(variances, peer.variances(), rtol=1e-12)
+
+
+@pytest.fixture
+def default_threads() -> Iterator[None]:
+    """The default number of threads again, afterwards."""
+    yield
+    nextstat.set_num_threads(0)
+
+
+@pytest.mark.usefixtures("default_threads")
+def test_threads() -> None:
+    """Not one bit of the result depends on the number of threads."""
+    rng = np.random.default_rng(6)
+    x, w, groups = rng.normal(size=300_001), rng.normal(size=300_001), rng.integers(0, 3, 300_001)
+    results = []
+    for n in (1, 2, 3, 7):
+        nextstat.set_num_threads(n)
+        results.append(np.stack(fill_histogram(x, UNIFORM, w, groups=groups)))
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.usefixtures("default_threads")
+def test_threads_in_joblib() -> None:
+    """A thread of joblib's works alone; a process of joblib's uses what it is given."""
+    nextstat.set_num_threads(3)
+    assert threads_here() == 3
+    call = joblib.delayed(threads_here)
+    assert joblib.Parallel(2, backend="threading")(call() for _ in range(4)) == [1] * 4
+    assert joblib.Parallel(1)(call() for _ in range(2)) == [3] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is a Unix matter")
+def test_fork() -> None:
+    """A process forked after threads were started fills on one thread and does not hang."""
+    script = """
+        import os, sys
+        import numpy as np
+        import nextstat
+        from nextstat.histogram import fill_histogram
+        nextstat.set_num_threads(2)
+        x = np.linspace(-3, 3, 400_000)
+        expected, _ = fill_histogram(x, [-1, 0, 1])
+        child = os.fork()
+        if child == 0:
+            same = np.array_equal(fill_histogram(x, [-1, 0, 1])[0], expected)
+            os._exit(0 if same else 1)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)],
+        check=True,
+        timeout=60,
+        cwd=tempfile.gettempdir(),  # not the checkout, whose nextstat/ holds no extension module
+    )

@@ -7,6 +7,7 @@ namespace nextstat {
 void bind_runtime(py::module_& m) {
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
+  m.def("note_threads_started", &note_threads_started);
   m.def("simd_level", [] { return kernels().level; });
   m.def("simd_levels", [] {
     std::vector<std::string> levels;
