@@ -34,12 +34,14 @@ cdef inline Py_ssize_t slot_of(double x, Grid grid) noexcept nogil:
     return slot
 
 
-cdef inline Py_ssize_t block_count(Py_ssize_t n_events, Py_ssize_t size) noexcept nogil:
-    """Number of blocks the events are cut into, each with a private histogram of `size` slots.
+cdef inline Py_ssize_t block_count(Py_ssize_t n_events, Py_ssize_t size,
+                                   Py_ssize_t least) noexcept nogil:
+    """Number of blocks the events are cut into, of `least` events or more.
 
-    Sums are formed block by block, so it must not depend on the number of threads.
+    Each has a private histogram of `size` slots, and sums are formed block by block: the number
+    must not depend on that of threads.
     """
-    return min(256, max(1, n_events // max(32768, 8 * size)))
+    return min(256, max(1, n_events // max(least, 8 * size)))
 
 
 cdef inline Py_ssize_t block_begin(Py_ssize_t block, Py_ssize_t n_blocks,

@@ -138,7 +138,7 @@ def fill(const floating[:] x, const weight_type[:] weight, const int[:] group, B
         False where an observable or weight is NaN or a group out of range: sums mean nothing.
     """
     cdef Py_ssize_t n_events = x.shape[0], n_slots = bins.n_slots, b
-    cdef Py_ssize_t n_blocks = block_count(n_events, n_groups * n_slots)
+    cdef Py_ssize_t n_blocks = block_count(n_events, n_groups * n_slots, 32768)
     cdef Grid grid = bins.grid
     partial = np.zeros((n_blocks, n_groups, n_slots, 2))
     cdef double[:, ::1] sums = partial.reshape(n_blocks, -1)

@@ -18,6 +18,12 @@ from nextstat._columns import (
     finite_edges,
     threads_for,
 )
+from nextstat._smooth import SmoothGradients as SmoothGradients
+from nextstat._smooth import SoftmaxGradients as SoftmaxGradients
+from nextstat._smooth import smooth_histogram as smooth_histogram
+from nextstat._smooth import smooth_histogram_gradients as smooth_histogram_gradients
+from nextstat._smooth import softmax_histogram as softmax_histogram
+from nextstat._smooth import softmax_histogram_gradients as softmax_histogram_gradients
 
 
 def fill_histogram(
