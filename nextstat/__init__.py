@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nextstat import datasets as datasets
+    from nextstat import inspection as inspection
     from nextstat import interpret as interpret
+    from nextstat import metrics as metrics
     from nextstat import plot as plot
     from nextstat import workspace as workspace
     from nextstat._asimov import asimov_data as asimov_data
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from nextstat._toys import toy_data as toy_data
     from nextstat._yields import Yields as Yields
     from nextstat._yields import yields as yields
+    from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
     from nextstat.exceptions import FitError as FitError
     from nextstat.exceptions import FitWarning as FitWarning
     from nextstat.exceptions import NextstatError as NextstatError
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from nextstat.model import HistFactoryModel as HistFactoryModel
     from nextstat.model import from_pyhf as from_pyhf
     from nextstat.result import FitResult as FitResult
+    from nextstat.score_transformer import ScoreTransformer as ScoreTransformer
     from nextstat.workspace import Workspace as Workspace
 
     __version__: str
@@ -62,11 +66,13 @@ _HOME = {
     "FitResult": "result",
     "FitWarning": "exceptions",
     "GoodnessOfFit": "_goodness_of_fit",
+    "HistFactoryEstimator": "estimator",
     "HistFactoryModel": "model",
     "HypoTestResult": "_hypotest",
     "Interval": "_interval",
     "NextstatError": "exceptions",
     "Scan": "_scan",
+    "ScoreTransformer": "score_transformer",
     "ToyEnsembles": "_toy_tests",
     "UpperLimit": "_limit",
     "Workspace": "workspace",
@@ -92,7 +98,16 @@ _HOME = {
     "upper_limit": "_limit",
     "yields": "_yields",
 }
-_MODULES = {"datasets", "exceptions", "histogram", "interpret", "plot", "workspace"}
+_MODULES = {
+    "datasets",
+    "exceptions",
+    "histogram",
+    "inspection",
+    "interpret",
+    "metrics",
+    "plot",
+    "workspace",
+}
 
 __all__ = sorted([*_HOME, *_MODULES])
 

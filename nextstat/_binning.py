@@ -1,0 +1,211 @@
+"""Bin edges learned from nominal events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+_N_CANDIDATES = 200  # candidate edges of the binning for sensitivity
+
+
+def explicit_edges(binning: npt.ArrayLike) -> Vector:
+    """Edges that a user gave.
+
+    Raises
+    ------
+    ValueError
+        If they are not at least two finite, increasing numbers.
+    """
+    edges = np.array(binning, dtype=np.float64)
+    if edges.ndim != 1 or len(edges) < 2:
+        raise ValueError(f"binning has shape {edges.shape}, expected at least two edges")
+    if not (np.isfinite(edges).all() and (np.diff(edges) > 0.0).all()):
+        raise ValueError(f"binning is {edges.tolist()}, expected finite, increasing edges")
+    return edges
+
+
+def find_range(x: npt.NDArray[np.floating], lo: float | None, hi: float | None) -> Vector:
+    """Both ends of the binning, (2,): those given, or else the extremes of the observable."""
+    first, last = float(x.min()), float(x.max())
+    if lo is None and hi is None and first == last:
+        return np.array([first - 0.5, last + 0.5])
+    ends = np.array([first if lo is None else lo, last if hi is None else hi], dtype=np.float64)
+    if not ends[0] < ends[1]:
+        raise ValueError(
+            f"the binning would start at {ends[0]:g} and end at {ends[1]:g}, expected lo < hi; "
+            f"the observable is between {first:g} and {last:g}"
+        )
+    return ends
+
+
+def uniform_edges(ends: Vector, n_bins: int) -> Vector:
+    """Equally wide bins."""
+    edges: Vector = np.linspace(ends[0], ends[1], n_bins + 1)
+    return edges
+
+
+def quantile_edges(x: npt.NDArray[np.floating], weight: Vector, ends: Vector, n: int) -> Vector:
+    """Bins with equal sums of weights, as far as ties and negative weights permit.
+
+    Parameters
+    ----------
+    x : (n_events,) ndarray
+    weight : (n_events,) ndarray
+        The expected events that each event stands for.
+    ends : (2,) ndarray
+    n : int
+        Number of bins; fewer come out if the quantiles coincide.
+    """
+    inside = np.flatnonzero((x >= ends[0]) & (x <= ends[1]))
+    order = inside[np.argsort(x[inside], kind="stable")]
+    values = x[order].astype(np.float64)
+    total = np.maximum.accumulate(np.cumsum(weight[order], dtype=np.float64))
+    if not len(total) or total[-1] <= 0.0:
+        raise ValueError(f"no events are expected between {ends[0]:g} and {ends[1]:g}")
+    wanted = total[-1] * np.arange(1, n) / n
+    above = np.minimum(np.searchsorted(total, wanted, side="right"), len(values) - 1)
+    inner = 0.5 * (values[np.maximum(above - 1, 0)] + values[above])
+    inner = np.unique(inner[(inner > ends[0]) & (inner < ends[1])])
+    return np.concatenate([ends[:1], inner, ends[1:]])
+
+
+def candidate_edges(
+    x: npt.NDArray[np.floating], weight: Vector, of_signal: npt.NDArray[np.bool_], ends: Vector
+) -> Vector:
+    """Quantiles of the signal and of the background, so that fine bins resolve either.
+
+    Parameters
+    ----------
+    x, weight : (n_events,) ndarray
+        Observable, and the expected events that each event stands for.
+    of_signal : (n_events,) ndarray of bool
+    ends : (2,) ndarray
+
+    Returns
+    -------
+    (n_edges,) ndarray
+    """
+    quantiles = [
+        quantile_edges(x[rows], np.abs(weight[rows]), ends, _N_CANDIDATES // 2)
+        for rows in (of_signal, ~of_signal)
+    ]
+    edges: Vector = np.unique(np.concatenate(quantiles))
+    return edges
+
+
+def sensitive_mergers(
+    signal: Vector,
+    background: Vector,
+    variance: Vector,
+    n_bins: int,
+    *,
+    min_background: float,
+    max_mc_error: float,
+) -> Iterator[npt.NDArray[np.intp]]:
+    """For each number of bins up to `n_bins`, the ones with the largest Asimov significance.
+
+    The squared significances of bins add, so dynamic programming over the last bin finds the best
+    of all ways to merge neighbours.
+
+    Parameters
+    ----------
+    signal, background, variance : (n_fine,) ndarray
+        Of fine bins; `variance`: of the background, from the number of simulated events.
+    n_bins : int
+    min_background : float
+        Least expected background of a bin; more than 0 events in any case.
+    max_mc_error : float
+        Largest relative error of a bin's background from the number of simulated events.
+
+    Yields
+    ------
+    (m,) ndarray
+        Indices of the fine bins where the m bins start, for m = 1, 2, ..., `n_bins`, as far as
+        there are that many that satisfy the conditions.
+
+    Raises
+    ------
+    ValueError
+        If not even a single bin does.
+    """
+    sums = (np.concatenate([[0.0], np.cumsum(x)]) for x in (signal, background, variance))
+    s, b, v = (x[None, :] - x[:, None] for x in sums)  # [i, j]: between the edges i and j
+    possible = (b > 0.0) & (b >= min_background)
+    possible[possible] = np.sqrt(np.maximum(v[possible], 0.0)) <= max_mc_error * b[possible]
+    possible &= np.triu(np.ones_like(possible), 1)
+    if not possible[0, -1]:
+        error = np.sqrt(v[0, -1]) / b[0, -1] if b[0, -1] > 0.0 else np.inf
+        raise ValueError(
+            f"even a single bin, with {b[0, -1]:g} background events and a relative MC error of "
+            f"{error:.3g}, does not reach min_background={min_background:g} and "
+            f"max_mc_error={max_mc_error:g}"
+        )
+    value = np.full(possible.shape, -np.inf)
+    value[possible] = asimov_q0(s[possible], b[possible], v[possible])
+    best = value[0]  # of the bins up to each edge
+    starts = [np.zeros(len(best), dtype=np.intp)]  # of the last of them, for 1, 2, ... bins
+    while best[-1] > -np.inf and len(starts) <= n_bins:
+        path = [len(best) - 1]
+        for start in starts[::-1]:
+            path.append(int(start[path[-1]]))
+        yield np.array(path[:0:-1])
+        candidates = best[:, None] + value
+        starts.append(candidates.argmax(axis=0))
+        best = candidates.max(axis=0)
+
+
+def asimov_q0(signal: Vector, background: Vector, variance: Vector) -> Vector:
+    """Test statistic q0 of Asimov data in single bins, whose square root is the significance.
+
+    Signal s on a background b > 0 known up to a variance v from an auxiliary count: 2 [(s + b)
+    ln((s + b) (b + v) / (b^2 + (s + b) v)) - b^2 / v ln(1 + v s / (b (b + v)))], with the limit
+    2 [(s + b) ln(1 + s / b) - s] for v = 0 (arXiv:1007.1727 (97); G. Cowan, "Discovery
+    sensitivity for a counting experiment with background uncertainty", 2012).
+
+    Parameters
+    ----------
+    signal, background, variance : ndarrays of one shape
+
+    Returns
+    -------
+    ndarray
+        0 for signals that are not positive.
+    """
+    s, b, v = np.maximum(signal, 0.0), background, variance
+    # (s + b) (b + v) / (b^2 + (s + b) v) = 1 + s b / (b^2 + (s + b) v), and v = 0 as the limit
+    known = (s + b) * np.log1p(s * b / (b * b + (s + b) * v))
+    ratio = v * s / (b * (b + v))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shape = np.where(ratio > 1e-8, np.log1p(ratio) / ratio, 1.0 - 0.5 * ratio)
+    q: Vector = 2.0 * (known - s * b / (b + v) * shape)
+    return np.maximum(q, 0.0)
+
+
+def merge_groups(background: Vector) -> npt.NDArray[np.intp]:
+    """First bins of the groups that neighbouring bins form so that each expects background.
+
+    A bin without joins the neighbour that expects less.
+
+    Parameters
+    ----------
+    background : (n_bins,) ndarray
+        With a positive sum.
+
+    Returns
+    -------
+    (n_groups,) ndarray
+        Increasing, the first is 0; all bins where nothing has to be merged.
+    """
+    first, content = list(range(len(background))), background.tolist()
+    while len(content) > 1 and min(content) <= 0.0:
+        k = int(np.argmin(content))
+        to_left = k == len(content) - 1 or (k > 0 and content[k - 1] <= content[k + 1])
+        left = k - 1 if to_left else k
+        content[left : left + 2] = [content[left] + content[left + 1]]
+        del first[left + 1]
+    return np.array(first, dtype=np.intp)

@@ -1,0 +1,129 @@
+"""Settings of the estimator that name labels or systematics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat._rejection import show, unknown
+from nextstat._templates import POI, STATERROR
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+
+def check_option(value: object, name: str, choices: Iterable[str]) -> None:
+    """Raise ValueError unless an option is one of its choices."""
+    if value not in (choices := list(choices)):
+        raise ValueError(f"{name} is {value!r}, expected one of {choices}")
+
+
+def check_positive(value: object, name: str, *, or_zero: bool = False) -> float:
+    """A number that is positive, or zero where that is allowed; it may be infinite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} is {value!r}, expected a number")
+    if not (value > 0.0 or (or_zero and value == 0.0)):
+        raise ValueError(f"{name} is {value!r}, expected a number {'>=' if or_zero else '>'} 0")
+    return float(value)
+
+
+def find_signal(signal: Any, labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which label is the signal, (n_labels,).
+
+    None stands for the label "signal" or, among numbers, the largest.
+
+    Raises
+    ------
+    ValueError
+        If there is no such label, or only one label at all.
+    """
+    names = labels.tolist()
+    if len(names) < 2:
+        raise ValueError(
+            f"y holds one class only, {names[0]!r}; expected signal and at least one background"
+        )
+    if signal is None:
+        if "signal" in names:
+            signal = "signal"
+        elif labels.dtype.kind in "biuf":
+            signal = names[-1]
+        else:
+            raise ValueError(f"which of the labels {names} is the signal? pass signal=")
+    if signal not in names:
+        raise ValueError(f"signal is {signal!r}, expected one of the labels of y, {names}")
+    return np.array([name == signal for name in names])
+
+
+def find_yields(yields: Mapping[Any, float], labels: npt.NDArray[Any]) -> Vector:
+    """Expected events of each label, (n_labels,).
+
+    Raises
+    ------
+    ValueError
+        If they are not positive, or of other labels.
+    """
+    names = labels.tolist()
+    for label in names:
+        if label not in yields:
+            raise ValueError(f"yields has no entry for label {label!r}, only {list(yields)}")
+    for label, events in yields.items():
+        if label not in names:
+            raise ValueError(f"yields names label {label!r}, which has no events in y: {names}")
+        if not 0.0 < events < np.inf:
+            raise ValueError(f"yields[{label!r}] is {events!r}, expected a positive number")
+    return np.array([float(yields[label]) for label in names])
+
+
+def find_norm_systematics(
+    norm_systematics: Mapping[str, Any] | None, labels: npt.NDArray[Any]
+) -> dict[str, dict[int, tuple[float, float]]]:
+    """Factors down and up, by systematic and by index of the label.
+
+    Raises
+    ------
+    ValueError
+        If a label is unknown, a name reserved or a size impossible.
+    """
+    names = labels.tolist()
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    for systematic, sizes in (norm_systematics or {}).items():
+        check_name(systematic, "norm_systematics")
+        if not isinstance(sizes, Mapping):
+            sizes = dict.fromkeys(names, sizes)
+        for label, size in sizes.items():
+            where = f"norm_systematics[{systematic!r}]"
+            if label not in names:
+                words = [str(name) for name in names]
+                raise ValueError(f"{where}: {unknown('label', str(label), words)}")
+            factors = _read_factors(size, f"{where}[{label!r}]")
+            found.setdefault(systematic, {})[names.index(label)] = factors
+    return found
+
+
+def check_name(systematic: object, where: str) -> None:
+    """Raise ValueError for names that other parameters of the model have."""
+    if not isinstance(systematic, str) or not systematic:
+        raise ValueError(f"{where} has the key {show(systematic)}, expected a name")
+    if systematic in (POI, STATERROR):
+        raise ValueError(f"{where}: {systematic!r} is the name of another parameter; choose one")
+
+
+def _read_factors(size: Any, where: str) -> tuple[float, float]:
+    try:
+        down, up = (1.0 - size, 1.0 + size) if np.ndim(size) == 0 else size
+        factors = float(down), float(up)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{where} is {size!r}, expected a relative uncertainty or factors (down, up)"
+        ) from None
+    if not all(0.0 < factor < np.inf for factor in factors):
+        raise ValueError(f"{where} is {size!r}, expected factors (down, up) that are positive")
+    return factors

@@ -1,0 +1,218 @@
+"""From labelled events to templates: what is learned from training events, applied to any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat._event_table import SIDES, Events
+from nextstat._templates import Sides, Templates, mirrored
+from nextstat.histogram import fill_histogram, smooth_histogram
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """Kernel-density estimates in place of counts.
+
+    Attributes
+    ----------
+    mode : {"kde", "sigmoid"}
+    bandwidth : (n_labels,) ndarray
+        In units of the observable.
+    """
+
+    mode: Literal["kde", "sigmoid"]
+    bandwidth: Vector
+
+
+@dataclass(frozen=True)
+class EventStage:
+    """What turns events into templates.
+
+    Attributes
+    ----------
+    labels : (n_labels,) ndarray
+    is_signal : (n_labels,) ndarray of bool
+    yields : (n_labels,) ndarray
+        Expected events of each sample, in or out of the bins.
+    edges : (n_bins + 1,) ndarray
+    keeps : (bool, bool)
+        Whether the first, the last bin takes the events beyond it.
+    smoothing : Smoothing or None
+    sides : dict, optional
+        The variations that events must have, as in `Templates`; any by default.
+    """
+
+    labels: npt.NDArray[Any]
+    is_signal: npt.NDArray[np.bool_]
+    yields: Vector
+    edges: Vector
+    keeps: tuple[bool, bool]
+    smoothing: Smoothing | None
+    sides: Sides | None = None
+
+    def templates(self, events: Events) -> Templates:
+        """Templates of events, each sample scaled to its yields with all of its variations.
+
+        Raises
+        ------
+        ValueError
+            If labels are unknown or missing, or weights add up to nothing.
+        """
+        _check_labels(events.labels, self.labels)
+        yields, variances = _fill(events, self.edges, self.smoothing)
+        totals = yields.sum(axis=2)
+        present = variances.sum(axis=2) > 0.0
+        _check_totals(totals, present, events)
+        sides = _sides_given(events, present)
+        if self.sides is not None:
+            _check_sides(sides, self.sides)
+        factors = self.yields / totals[:, 0]
+        nominal = _inside(yields[:, 0], self.keeps) * factors[:, None]
+        variance = _inside(variances[:, 0], self.keeps) * factors[:, None] ** 2
+        samples = tuple(str(label) for label in self.labels.tolist())
+        varied: dict[str, dict[int, Vector]] = {}
+        for i, systematic in enumerate(events.systematics):
+            for k, sample in enumerate(samples):
+                if given := sides.get((systematic, sample)):
+                    both = yields[k, 1 + 2 * i : 3 + 2 * i]
+                    shape = _inside(both, self.keeps) * factors[k]
+                    varied.setdefault(systematic, {})[k] = mirrored(nominal[k], shape, given)
+        return Templates(samples, self.is_signal, nominal, variance, varied, sides)
+
+
+def _sides_given(events: Events, present: npt.NDArray[np.bool_]) -> Sides:
+    """Which sides of which systematic there are events for, by sample."""
+    found: Sides = {}
+    for i, systematic in enumerate(events.systematics):
+        for k, label in enumerate(events.labels.tolist()):
+            both = present[k, 1 + 2 * i : 3 + 2 * i].tolist()
+            given = tuple(side for side, some in zip(SIDES, both, strict=True) if some)
+            if given:
+                found[systematic, str(label)] = given
+    return found
+
+
+def _fill(events: Events, edges: Vector, smoothing: Smoothing | None) -> tuple[Vector, Vector]:
+    """Sums of weights and of their squares, (n_labels, n_variations, 1 + n_bins + 1).
+
+    One pass over the events; the outermost bins hold what lies beyond the edges.
+    """
+    shape = (len(events.labels), events.n_variations, len(edges) + 1)
+    options: dict[str, Any] = {"groups": events.group, "n_groups": shape[0] * shape[1]}
+    if smoothing is None:
+        open_edges = np.concatenate([[-np.inf], edges, [np.inf]])
+        sums = fill_histogram(events.x, open_edges, events.weight, **options)
+    else:
+        # With overflow kept, it does not matter where the outermost edges are.
+        width = edges[-1] - edges[0]
+        open_edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
+        options |= {"bandwidth": smoothing.bandwidth[events.label], "mode": smoothing.mode}
+        sums = smooth_histogram(events.x, open_edges, events.weight, overflow="keep", **options)
+    yields, variances = (content.reshape(shape) for content in sums)
+    return yields, variances
+
+
+def _inside(content: Vector, keeps: tuple[bool, bool]) -> Vector:
+    """(..., n_bins) of (..., 1 + n_bins + 1); what lies beyond counts where it is kept."""
+    bins: Vector = content[..., 1:-1].copy()
+    if keeps[0]:
+        bins[..., 0] += content[..., 0]
+    if keeps[1]:
+        bins[..., -1] += content[..., -1]
+    return bins
+
+
+def nominal_totals(nominal: Events) -> Vector:
+    """Sum of the weights of each label, (n_labels,), of nominal events.
+
+    Raises
+    ------
+    ValueError
+        If a label has no events, or weights that do not add up to a positive number.
+    """
+    number = np.bincount(nominal.label, minlength=len(nominal.labels))
+    totals = np.bincount(nominal.label, nominal.weight, len(nominal.labels)).astype(np.float64)
+    _check_totals(totals[:, None], number[:, None] > 0, nominal)
+    return totals
+
+
+def find_smoothing(
+    mode: Literal["kde", "sigmoid"] | None, bandwidth: float | Literal["scott"], nominal: Events
+) -> Smoothing | None:
+    """Kernels as asked for.
+
+    Scott's rule is sigma n^(-1/5) (D. W. Scott, "Multivariate Density Estimation", 1992), with
+    the effective number of events (sum w)^2 / sum w^2.
+    """
+    if mode is None:
+        return None
+    n_labels = len(nominal.labels)
+    if not isinstance(bandwidth, str):
+        return Smoothing(mode, np.full(n_labels, float(bandwidth)))
+    weight = np.ones(len(nominal.x)) if nominal.weight is None else nominal.weight
+    moments = [
+        np.bincount(nominal.label, weight * nominal.x.astype(np.float64) ** power, n_labels)
+        for power in (0, 1, 2)
+    ]
+    number = moments[0] ** 2 / np.bincount(nominal.label, weight.astype(float) ** 2, n_labels)
+    mean = moments[1] / moments[0]
+    spread = np.sqrt(np.maximum(moments[2] / moments[0] - mean**2, 0.0))
+    width = spread * number**-0.2
+    for label, h in zip(nominal.labels.tolist(), width, strict=True):
+        if not h > 0.0:
+            raise ValueError(
+                f"label {label!r} has no spread from which to take a bandwidth; pass a number"
+            )
+    return Smoothing(mode, width)
+
+
+def _check_labels(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
+    strange = [label for label in found.tolist() if label not in expected.tolist()]
+    if strange:
+        raise ValueError(
+            f"y holds {strange[0]!r}, which fit did not see; it saw {expected.tolist()}"
+        )
+    missing = [label for label in expected.tolist() if label not in found.tolist()]
+    if missing:
+        raise ValueError(f"label {missing[0]!r} has no events in y, expected some of each label")
+
+
+def _check_totals(totals: Vector, present: npt.NDArray[np.bool_], events: Events) -> None:
+    """Raise ValueError where the weights of a label do not add up to a positive number."""
+    for k, label in enumerate(events.labels.tolist()):
+        if not present[k, 0]:
+            raise ValueError(f"label {label!r} has no nominal events with weights, expected some")
+        for v in np.flatnonzero(present[k] & ~(totals[k] > 0.0)):
+            raise ValueError(
+                f"the weights of label {label!r}, {_variation(events, int(v))}, add up to "
+                f"{totals[k, v]:g}, expected a positive number"
+            )
+
+
+def _variation(events: Events, v: int) -> str:
+    return "nominal" if v == 0 else f"{events.systematics[(v - 1) // 2]}_{SIDES[(v - 1) % 2]}"
+
+
+def _check_sides(found: Sides, expected: Sides) -> None:
+    """Raise ValueError unless the variations are those of the training events."""
+    for (systematic, sample), sides in expected.items():
+        missing = [side for side in sides if side not in found.get((systematic, sample), ())]
+        if missing:
+            raise ValueError(
+                f"no rows of variation '{systematic}_{missing[0]}' for label {sample!r}, which fit "
+                "had: pass variation= with the rows of every variation (in a search or a "
+                "cross-validation, after sklearn.set_config(enable_metadata_routing=True))"
+            )
+    for (systematic, sample), sides in found.items():
+        strange = [side for side in sides if side not in expected.get((systematic, sample), ())]
+        if strange:
+            raise ValueError(
+                f"variation '{systematic}_{strange[0]}' has rows for label {sample!r}, but had "
+                "none in fit"
+            )

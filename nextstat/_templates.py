@@ -1,0 +1,228 @@
+"""From counts of events to templates and a workspace."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nextstat._binning import merge_groups
+from nextstat.exceptions import WorkspaceWarning
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+Sides: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
+
+POI = "mu"
+CHANNEL = "events"
+STATERROR = f"staterror_{CHANNEL}"
+_POI_BOUNDS = [-10.0, 10.0]  # so that fits of small signals do not end at 0
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Expected events of every sample, nominal and varied.
+
+    Attributes
+    ----------
+    samples : tuple of str
+    is_signal : (n_samples,) ndarray of bool
+    nominal, variance : (n_samples, n_bins) ndarray
+        Expected events, and their variance from the number of simulated ones.
+    varied : dict of str to dict of int to (2, n_bins) ndarray
+        Of each systematic, for each sample it changes (by its index): expected events up, down.
+    sides : dict of (str, str) to tuple of str
+        Of each systematic and sample, which of "up" and "down" there were events for.
+    """
+
+    samples: tuple[str, ...]
+    is_signal: npt.NDArray[np.bool_]
+    nominal: Vector
+    variance: Vector
+    varied: dict[str, dict[int, Vector]]
+    sides: Sides
+
+    @property
+    def signal(self) -> Vector:
+        """Expected signal, (n_bins,)."""
+        total: Vector = self.nominal[self.is_signal].sum(axis=0)
+        return total
+
+    @property
+    def background(self) -> Vector:
+        """Sum of the backgrounds, (n_bins,)."""
+        total: Vector = self.nominal[~self.is_signal].sum(axis=0)
+        return total
+
+    @property
+    def background_variance(self) -> Vector:
+        """Variance of `background`, (n_bins,)."""
+        total: Vector = self.variance[~self.is_signal].sum(axis=0)
+        return total
+
+    def merged(self, edges: Vector) -> tuple[Templates, Vector]:
+        """Without bins that expect no background: these join a neighbour, and a warning says so.
+
+        Returns
+        -------
+        Templates
+        (n_bins + 1,) ndarray
+            The edges that are left of `edges`.
+
+        Raises
+        ------
+        ValueError
+            If no background or no signal is expected in any bin.
+        """
+        for what, total in (
+            ("background", self.background.sum()),
+            ("signal", self.signal.sum()),
+        ):
+            if not total > 0.0:
+                raise ValueError(
+                    f"{total:g} {what} events are expected between {edges[0]:g} and "
+                    f"{edges[-1]:g}, expected more than 0: check lo, hi and the weights"
+                )
+        first = merge_groups(self.background)
+        if len(first) == len(self.background):
+            return self, edges
+        warnings.warn(
+            f"{len(self.background) - len(first)} of {len(self.background)} bins expect no "
+            f"background and were merged with a neighbour; {len(first)} are left",
+            WorkspaceWarning,
+            stacklevel=4,
+        )
+        return self.rebinned(first), np.concatenate([edges[first], edges[-1:]])
+
+    def rebinned(self, first: npt.NDArray[np.intp]) -> Templates:
+        """With bins merged; `first`: the first bin of each group of neighbours."""
+        varied = {
+            systematic: {k: np.add.reduceat(x, first, axis=1) for k, x in of_sample.items()}
+            for systematic, of_sample in self.varied.items()
+        }
+        nominal, variance = (
+            np.add.reduceat(x, first, axis=1) for x in (self.nominal, self.variance)
+        )
+        return replace(self, nominal=nominal, variance=variance, varied=varied)
+
+
+def mirrored(nominal: Vector, shape: Vector, given: tuple[str, ...]) -> Vector:
+    """Both sides of a systematic, (2, n_bins); where one is not given, it mirrors the other.
+
+    The mirror image is 2 nominal - other, but not less than 0 where nominal is not.
+    """
+    if len(given) == 2:
+        return shape
+    other = shape[0] if given == ("up",) else shape[1]
+    image = np.maximum(2.0 * nominal - other, np.minimum(nominal, 0.0))
+    return np.stack([other, image] if given == ("up",) else [image, other])
+
+
+def warn_of_mirrored(sides: Sides) -> None:
+    """Say which systematics have one side only."""
+    one_sided: dict[tuple[str, str], list[str]] = {}
+    for (systematic, sample), given in sides.items():
+        if len(given) == 1:
+            one_sided.setdefault((systematic, given[0]), []).append(sample)
+    for (systematic, side), samples in one_sided.items():
+        other = "down" if side == "up" else "up"
+        warnings.warn(
+            f"systematic {systematic!r} has {side} but no {other} rows for {', '.join(samples)}: "
+            f"{other} is taken as the mirror image of {side}",
+            WorkspaceWarning,
+            stacklevel=4,
+        )
+
+
+def make_workspace(
+    templates: Templates,
+    norm_systematics: Mapping[str, Mapping[int, tuple[float, float]]],
+    *,
+    staterror: bool,
+    split_normalisation: bool,
+) -> dict[str, Any]:
+    """Workspace of one channel, whose observed events are those expected with the signal.
+
+    Parameters
+    ----------
+    templates : Templates
+    norm_systematics : mapping of str to mapping of int to (float, float)
+        Of each, for each sample it changes: factors down, up.
+    staterror : bool
+        Give every bin an uncertainty from the number of simulated events, common to the samples.
+    split_normalisation : bool
+        Make the effect of a systematic on the sum of the bins a normsys, and the rest a histosys
+        of the same name.
+
+    Returns
+    -------
+    dict
+        In the pyhf JSON format.
+    """
+    samples = []
+    for k, name in enumerate(templates.samples):
+        modifiers: list[dict[str, Any]] = []
+        if templates.is_signal[k]:
+            modifiers.append({"name": POI, "type": "normfactor", "data": None})
+        for systematic, factors in norm_systematics.items():
+            if k in factors:
+                modifiers.append(_normsys(systematic, *factors[k]))
+        for systematic, varied in templates.varied.items():
+            if k in varied:
+                shape = varied[k]
+                if split_normalisation:
+                    if k in norm_systematics.get(systematic, {}):
+                        raise ValueError(
+                            f"{systematic!r} of {name!r} would have two normalisations: one of "
+                            "norm_systematics and one split from its variations; rename one"
+                        )
+                    up, down = _factors(templates.nominal[k], shape, systematic, name)
+                    modifiers.append(_normsys(systematic, down, up))
+                    shape = shape / np.array([[up], [down]])
+                modifiers.append(_histosys(systematic, shape))
+        if staterror:
+            spread = np.sqrt(templates.variance[k]).tolist()
+            modifiers.append({"name": STATERROR, "type": "staterror", "data": spread})
+        samples.append(
+            {"name": name, "data": templates.nominal[k].tolist(), "modifiers": modifiers}
+        )
+    expected = templates.nominal.sum(axis=0)
+    return {
+        "channels": [{"name": CHANNEL, "samples": samples}],
+        "observations": [{"name": CHANNEL, "data": expected.tolist()}],
+        "measurements": [
+            {
+                "name": "measurement",
+                "config": {
+                    "poi": POI,
+                    "parameters": [{"name": POI, "bounds": [_POI_BOUNDS]}],
+                },
+            }
+        ],
+        "version": "1.0.0",
+    }
+
+
+def _normsys(name: str, down: float, up: float) -> dict[str, Any]:
+    return {"name": name, "type": "normsys", "data": {"hi": float(up), "lo": float(down)}}
+
+
+def _histosys(name: str, shape: Vector) -> dict[str, Any]:
+    data = {"hi_data": shape[0].tolist(), "lo_data": shape[1].tolist()}
+    return {"name": name, "type": "histosys", "data": data}
+
+
+def _factors(nominal: Vector, shape: Vector, systematic: str, sample: str) -> tuple[float, float]:
+    """Sums of both sides over the nominal sum: up, down."""
+    total = nominal.sum()
+    up, down = (float(side.sum() / total) if total else 1.0 for side in shape)
+    if not (up > 0.0 and down > 0.0):
+        raise ValueError(
+            f"systematic {systematic!r} scales {sample!r} by {up:g} up and {down:g} down; both "
+            "must be positive to make its normalisation a normsys"
+        )
+    return up, down

@@ -1,0 +1,434 @@
+"""The scikit-learn estimator: a whole analysis, from labelled events to its expected result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from nextstat._asimov import asimov_data
+from nextstat._binning import (
+    candidate_edges,
+    explicit_edges,
+    find_range,
+    quantile_edges,
+    sensitive_mergers,
+    uniform_edges,
+)
+from nextstat._event_settings import (
+    check_name,
+    check_option,
+    check_positive,
+    find_norm_systematics,
+    find_signal,
+    find_yields,
+)
+from nextstat._event_stage import EventStage, find_smoothing, nominal_totals
+from nextstat._event_table import Events, read_events
+from nextstat._fit import fit
+from nextstat._options import check_integer
+from nextstat._templates import Templates, make_workspace, warn_of_mirrored
+from nextstat.interpret import rank_impact
+from nextstat.metrics import METRICS, Metric
+from nextstat.model import HistFactoryModel, from_pyhf
+from nextstat.workspace import Source, Workspace
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+
+class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
+    """An analysis as an estimator: bins events, builds a HistFactory model, and scores it.
+
+    `fit` learns bin edges and builds the model; `score` is the result to expect of the analysis
+    if its templates are made from the events given, in the bins learned. In a cross-validation
+    it is thus the sensitivity, with systematics, on events that nothing was tuned on.
+
+    Parameters
+    ----------
+    n_bins : int
+        Number of bins; the most there may be if they are merged.
+    lo, hi : float, optional
+        Ends of the binning; events beyond are handled as `overflow` says. By default the extremes
+        of the nominal training events, and later events beyond count in the first, last bin.
+    binning : {"uniform", "quantile", "sensitivity"} or (n + 1,) array_like
+        Equally wide bins; bins with equal numbers of expected events; the bins, up to `n_bins`
+        of them, with the best `metric` (see Notes); or the edges themselves.
+    observable : int or str
+        Column of X to bin, by position or by name.
+    signal : label, optional
+        By default "signal" or, among numbers, the largest label.
+    yields : mapping of label to float, optional
+        Expected events of each sample, in or out of the bins. By default the sum of the nominal
+        training weights times `luminosity`. Events scored later are scaled to the same yields,
+        however many they are.
+    norm_systematics : mapping of name to mapping of label to size, optional
+        Uncertainties of yields: relative ones, or factors (down, up). A size in place of the inner
+        mapping is common to all labels.
+    staterror : bool
+        Give every bin the uncertainty from the number of simulated events (from the sum of
+        squared weights), one parameter per bin for all samples.
+    metric : {"significance", "cls", "upper_limit", "mu_uncertainty"}
+        What `score` gives: the expected discovery significance; or, with a minus sign so that
+        higher is better, the expected CLs of mu = 1, the expected 95 % CL upper limit on mu, or
+        the error of mu.
+    luminosity : float
+        Factor from weights to expected events where there are no `yields`.
+    overflow : {"drop", "keep"}
+        Whether events beyond `lo`, `hi` or the given edges are cut away, or count in the first,
+        last bin.
+    split_normalisation : bool
+        Make the effect of a variation on a sample's sum over bins a normsys, and the rest a
+        histosys of the same name; by default all of it is a histosys.
+    min_background : float
+        For "sensitivity": least expected background of a bin.
+    max_mc_error : float
+        For "sensitivity": largest relative uncertainty of a bin's background from the number of
+        simulated events.
+    smoothing : {"kde", "sigmoid"}, optional
+        Spread every event over bins with a Gaussian, or a logistic, kernel instead of counting it
+        in one: templates that change smoothly with the events.
+    bandwidth : float or "scott"
+        Of the kernels, in units of the observable; "scott" is sigma n^(-1/5) of each sample.
+
+    Attributes
+    ----------
+    classes_ : (n_labels,) ndarray
+        Sorted labels.
+    signal_ : label
+    yields_ : dict of label to float
+    edges_ : (n_bins + 1,) ndarray
+    workspace_ : dict
+        pyhf JSON; its observed events are those expected with the signal.
+    model_ : HistFactoryModel
+    result_ : FitResult
+        Fit of the model to its data.
+    nuisance_names_ : tuple of str
+        The free nuisance parameters, in the order of `feature_importances_`.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    See Also
+    --------
+    ScoreTransformer : a classifier as the step before.
+    nextstat.metrics.get_scorer : other metrics than the estimator's own.
+    nextstat.inspection.impact_importance : importances with their spread.
+
+    Notes
+    -----
+    The rows of a variation are complete: each sample that a systematic changes comes again as
+    rows called "<name>_up" and "<name>_down", with observables and weights as they are then. A
+    sample without such rows is not changed; where one side is missing, it is mirrored. Variations
+    are scaled like the nominal sample, so they may change its yields.
+
+    "sensitivity" merges bins between 200 quantiles of signal and background. Dynamic programming
+    finds, for each number of bins, those with the largest sum of squared Asimov significances,
+    background uncertainties from simulation included, that satisfy `min_background` and
+    `max_mc_error`; the model with the best `metric`, all systematics included, is taken.
+
+    A bin where no background is expected joins a neighbour, with a `WorkspaceWarning`.
+
+    X may also be a workspace, a path to one, or a `HistFactoryModel`: the same metrics,
+    importances and attributes from `model_` on, with its observed data.
+
+    Examples
+    --------
+    >>> from nextstat import HistFactoryEstimator
+    >>> X = [[0.1], [0.3], [0.6], [0.4], [0.8], [0.9]]
+    >>> y = ["ttbar", "ttbar", "ttbar", "signal", "signal", "signal"]
+    >>> yields = {"ttbar": 100.0, "signal": 20.0}
+    >>> analysis = HistFactoryEstimator(n_bins=2, lo=0, hi=1, yields=yields, staterror=False)
+    >>> analysis.fit(X, y).edges_.tolist()
+    [0.0, 0.5, 1.0]
+    >>> round(analysis.score(X, y), 3)
+    2.32
+    """
+
+    # Metadata asked for where scikit-learn routes them; see its metadata routing.
+    __metadata_request__fit: ClassVar = {"sample_weight": True, "variation": True}
+    __metadata_request__score: ClassVar = {"sample_weight": True, "variation": True}
+
+    def __init__(
+        self,
+        n_bins: int = 10,
+        lo: float | None = None,
+        hi: float | None = None,
+        binning: Literal["uniform", "quantile", "sensitivity"] | npt.ArrayLike = "uniform",
+        observable: int | str = 0,
+        signal: Any = None,
+        yields: Mapping[Any, float] | None = None,
+        norm_systematics: Mapping[str, Any] | None = None,
+        staterror: bool = True,
+        metric: Metric = "significance",
+        *,
+        luminosity: float = 1.0,
+        overflow: Literal["drop", "keep"] = "drop",
+        split_normalisation: bool = False,
+        min_background: float = 0.0,
+        max_mc_error: float = np.inf,
+        smoothing: Literal["kde", "sigmoid"] | None = None,
+        bandwidth: float | Literal["scott"] = "scott",
+    ) -> None:
+        self.n_bins = n_bins
+        self.lo = lo
+        self.hi = hi
+        self.binning = binning
+        self.observable = observable
+        self.signal = signal
+        self.yields = yields
+        self.norm_systematics = norm_systematics
+        self.staterror = staterror
+        self.metric = metric
+        self.luminosity = luminosity
+        self.overflow = overflow
+        self.split_normalisation = split_normalisation
+        self.min_background = min_background
+        self.max_mc_error = max_mc_error
+        self.smoothing = smoothing
+        self.bandwidth = bandwidth
+
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, variation: Any = None
+    ) -> HistFactoryEstimator:
+        """Learn the binning, and build and fit the model.
+
+        Parameters
+        ----------
+        X : (n_rows, n_features) array_like or DataFrame, or workspace, path or HistFactoryModel
+        y : (n_rows,) array_like
+            Sample label of each row.
+        sample_weight : (n_rows,) array_like, optional
+            Event weights, which may be negative.
+        variation : (n_rows,) array_like of str, optional
+            "nominal", "<systematic>_up" or "<systematic>_down"; all nominal by default.
+
+        Returns
+        -------
+        HistFactoryEstimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is impossible, an array has the wrong length or holds NaN, a variation
+            is called otherwise, or a label has no events or a negative sum of weights.
+        WorkspaceError
+            If X is a workspace that is rejected.
+
+        Warns
+        -----
+        WorkspaceWarning
+            If a one-sided variation was mirrored, or bins without background were merged.
+        FitWarning
+            If the fit did not converge.
+        """
+        self._check_parameters()
+        if _is_workspace(X):
+            self._stage: EventStage | None = None
+            self.model_ = _model(X)
+        else:
+            self._fit_events(self._events(X, y, sample_weight, variation, reset=True))
+        self.result_ = fit(self.model_)
+        free = ~self.model_.fixed
+        names = zip(self.model_.parameter_names, free, strict=True)
+        self.nuisance_names_ = tuple(name for name, f in names if f and name != self.model_.poi)
+        return self
+
+    def score(
+        self, X: Any, y: Any = None, sample_weight: Any = None, variation: Any = None
+    ) -> float:
+        """Expected result of the analysis with templates made from these events.
+
+        Parameters
+        ----------
+        X, y, sample_weight, variation
+            As for `fit`, with the same labels and variations.
+
+        Returns
+        -------
+        float
+            The `metric`; higher is better.
+
+        Raises
+        ------
+        ValueError
+            As for `fit`, or if labels or variations are not those of `fit`.
+        FitError
+            If a fit did not converge.
+        """
+        check_is_fitted(self)
+        check_option(self.metric, "metric", METRICS)
+        if _is_workspace(X):
+            return METRICS[self.metric](_model(X), None)
+        return self._evaluate(self.workspace(X, y, sample_weight, variation))
+
+    def workspace(
+        self, X: Any, y: Any, sample_weight: Any = None, variation: Any = None
+    ) -> dict[str, Any]:
+        """Workspace with templates made from these events, in the bins learned.
+
+        Parameters
+        ----------
+        X, y, sample_weight, variation
+            As for `score`, which is the `metric` of this workspace.
+
+        Returns
+        -------
+        dict
+            pyhf JSON, like `workspace_`.
+
+        Raises
+        ------
+        ValueError
+            As for `score`, or if `fit` was given a workspace.
+        """
+        check_is_fitted(self)
+        if self._stage is None:
+            raise ValueError("fit was given a workspace: it has not learned to bin events")
+        events = self._events(X, y, sample_weight, variation, reset=False)
+        templates, _ = self._stage.templates(events).merged(self._stage.edges)
+        return self._workspace(templates)
+
+    @property
+    def feature_importances_(self) -> Vector:
+        """Impact of every nuisance parameter on the signal strength, (n_nuisances,).
+
+        The total post-fit impact |up| + |down| of `nextstat.interpret.rank_impact`, in units of
+        mu, not normalised; in the order of `nuisance_names_`.
+        """
+        check_is_fitted(self)
+        impacts = {row["name"]: row["total_impact"] for row in rank_impact(self.model_)}
+        return np.array([impacts[name] for name in self.nuisance_names_])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _check_parameters(self) -> None:
+        check_integer(self.n_bins, "n_bins")
+        if isinstance(self.binning, str):
+            check_option(self.binning, "binning", ("uniform", "quantile", "sensitivity"))
+        check_option(self.metric, "metric", METRICS)
+        check_option(self.overflow, "overflow", ("drop", "keep"))
+        if self.smoothing is not None:
+            check_option(self.smoothing, "smoothing", ("kde", "sigmoid"))
+        check_positive(self.luminosity, "luminosity")
+        check_positive(self.min_background, "min_background", or_zero=True)
+        check_positive(self.max_mc_error, "max_mc_error")
+        if self.bandwidth != "scott":
+            check_positive(self.bandwidth, "bandwidth")
+
+    def _events(self, X: Any, y: Any, sample_weight: Any, variation: Any, *, reset: bool) -> Events:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+        return read_events(X[:, self._column()], y, sample_weight, variation)
+
+    def _column(self) -> int:
+        n_features = self.n_features_in_
+        if isinstance(self.observable, str):
+            names = getattr(self, "feature_names_in_", np.array([])).tolist()
+            if self.observable not in names:
+                raise ValueError(
+                    f"observable is {self.observable!r}, expected a column of X: "
+                    f"{names or 'it has no names, pass a position'}"
+                )
+            return int(names.index(self.observable))
+        column = check_integer(self.observable, "observable", -n_features)
+        if column >= n_features:
+            raise ValueError(f"observable is {column}, but X has {n_features} columns")
+        return column
+
+    def _fit_events(self, events: Events) -> None:
+        labels = events.labels
+        is_signal = find_signal(self.signal, labels)
+        find_norm_systematics(self.norm_systematics, labels)
+        nominal = events.nominal()
+        totals = nominal_totals(nominal)
+        yields = self.luminosity * totals
+        if self.yields is not None:
+            yields = find_yields(self.yields, labels)
+        for systematic in events.systematics:
+            check_name(systematic, "variation")
+        self.classes_ = labels
+        self.signal_ = labels[is_signal].tolist()[0]
+        self.yields_ = dict(zip(labels.tolist(), yields.tolist(), strict=True))
+        learned, keep = isinstance(self.binning, str), self.overflow == "keep"
+        stage = EventStage(
+            labels=labels,
+            is_signal=is_signal,
+            yields=yields,
+            edges=np.empty(0),
+            keeps=(keep or (learned and self.lo is None), keep or (learned and self.hi is None)),
+            smoothing=find_smoothing(self.smoothing, self.bandwidth, nominal),
+        )
+        expected = nominal.expected(yields / totals)
+        stage = replace(stage, edges=self._learn_edges(stage, events, nominal, expected))
+        templates, self.edges_ = stage.templates(events).merged(stage.edges)
+        warn_of_mirrored(templates.sides)
+        self._stage = replace(stage, edges=self.edges_, sides=templates.sides)
+        self.workspace_ = self._workspace(templates)
+        self.model_ = from_pyhf(self.workspace_)
+
+    def _learn_edges(
+        self, stage: EventStage, events: Events, nominal: Events, expected: Vector
+    ) -> Vector:
+        """Bin edges; `expected`: events that each of the nominal ones stands for, (n_nominal,)."""
+        if not isinstance(self.binning, str):
+            return explicit_edges(self.binning)
+        ends = find_range(nominal.x, self.lo, self.hi)
+        if self.binning == "uniform":
+            return uniform_edges(ends, self.n_bins)
+        if self.binning == "quantile":
+            return quantile_edges(nominal.x, expected, ends, self.n_bins)
+        of_signal = stage.is_signal[nominal.label]
+        edges = candidate_edges(nominal.x, expected, of_signal, ends)
+        first = self._most_sensitive(replace(stage, edges=edges).templates(events))
+        return np.concatenate([edges[first], edges[-1:]])
+
+    def _most_sensitive(self, fine: Templates) -> npt.NDArray[np.intp]:
+        """Where the bins start that give the best metric, all systematics included."""
+        mergers = sensitive_mergers(
+            fine.signal,
+            fine.background,
+            fine.background_variance,
+            self.n_bins,
+            min_background=self.min_background,
+            max_mc_error=self.max_mc_error,
+        )
+        return max(mergers, key=lambda first: self._evaluate(self._workspace(fine.rebinned(first))))
+
+    def _workspace(self, templates: Templates) -> dict[str, Any]:
+        return make_workspace(
+            templates,
+            find_norm_systematics(self.norm_systematics, self.classes_),
+            staterror=self.staterror,
+            split_normalisation=self.split_normalisation,
+        )
+
+    def _evaluate(self, workspace: dict[str, Any]) -> float:
+        """The metric before any data: nuisance parameters at their nominal values."""
+        model = from_pyhf(workspace)
+        return METRICS[self.metric](model, asimov_data(model, 0.0, nuisances="nominal"))
+
+
+def _is_workspace(X: object) -> bool:
+    if hasattr(X, "shape"):  # a sparse matrix may be a mapping, too
+        return False
+    return isinstance(X, HistFactoryModel | Workspace | Mapping | str | bytes | os.PathLike)
+
+
+def _model(X: HistFactoryModel | Source) -> HistFactoryModel:
+    return X if isinstance(X, HistFactoryModel) else from_pyhf(X)

@@ -1,0 +1,215 @@
+"""Which systematic limits an analysis: importances with their spread, and their display."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch, _safe_indexing, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from nextstat._event_table import nominal_rows
+from nextstat._labels import encode
+from nextstat._options import check_integer
+from nextstat._toys import toy_data
+from nextstat.estimator import HistFactoryEstimator
+from nextstat.exceptions import FitError, FitWarning
+from nextstat.interpret import RankingMethod, rank_impact
+from nextstat.model import HistFactoryModel, from_pyhf
+from nextstat.plot import ranking
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+Repeat: TypeAlias = tuple[HistFactoryModel, Vector | None]
+
+
+def impact_importance(
+    estimator: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    n_repeats: int = 5,
+    random_state: int | np.random.RandomState | None = None,
+    sample_weight: Any = None,
+    variation: Any = None,
+    groups: Any = None,
+) -> Bunch:
+    """Importance of every nuisance parameter, with its spread over repetitions.
+
+    Like `sklearn.inspection.permutation_importance`, but of what limits the measurement: the
+    total post-fit impact on mu, as in `HistFactoryEstimator.feature_importances_`.
+
+    Parameters
+    ----------
+    estimator : HistFactoryEstimator, or Pipeline that ends in one
+        Fitted.
+    X, y : optional
+        Events. Without, every repetition is a pseudo-experiment: a toy of events and auxiliary
+        measurements thrown from the fitted model. With events, every repetition draws as many
+        again with replacement, and makes new templates from them: the spread that the number of
+        simulated events causes.
+    n_repeats : int
+    random_state : int, RandomState or None
+    sample_weight, variation
+        Of the events, as for `HistFactoryEstimator.fit`.
+    groups : (n_rows,) array_like, optional
+        Which event each row is of; an event and its variations are drawn together.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``importances_mean``, ``importances_std`` (n_nuisances,), ``importances`` (n_nuisances,
+        n_repeats), in the order of ``nuisance_names``. A repetition whose fit did not converge is
+        NaN, left out of mean and standard deviation, and a `FitWarning` says so.
+
+    Raises
+    ------
+    ValueError
+        If there are events of variations without `groups`, or events for a workspace's estimator.
+    FitError
+        If no repetition could be fitted.
+    """
+    check_integer(n_repeats, "n_repeats")
+    rng = check_random_state(random_state)
+    analysis, X = _analysis_of(estimator, X)
+    if X is None:
+        toys = toy_data(analysis.model_, n_repeats, seed=int(rng.randint(2**31)))
+        repeats: Iterator[Repeat] = ((analysis.model_, toy) for toy in toys)
+    else:
+        event = _event_of_row(y, variation, groups)
+        repeats = (
+            (from_pyhf(analysis.workspace(*drawn)), None)
+            for drawn in _bootstraps((X, y, sample_weight, variation), event, n_repeats, rng)
+        )
+    names = analysis.nuisance_names_
+    importances = np.full((len(names), n_repeats), np.nan)
+    for k, (model, data) in enumerate(repeats):
+        if model.n_bins != analysis.model_.n_bins:
+            continue  # bins were merged: gammas of the same name are of other bins
+        try:
+            rows = rank_impact(model, data=data)
+        except FitError:
+            continue
+        impacts = {row["name"]: row["total_impact"] for row in rows}
+        importances[:, k] = [impacts.get(name, 0.0) for name in names]
+    return _bunch(names, importances)
+
+
+def _event_of_row(y: Any, variation: Any, groups: Any) -> npt.NDArray[np.int32]:
+    """Code of the event that each row is of, (n_rows,)."""
+    if groups is not None:
+        _, event = encode(groups, "groups")
+        return event
+    if nominal_rows(variation, len(y)) is not None:
+        raise ValueError(
+            "events with variations need groups: one id per event, which its variations share"
+        )
+    return np.arange(len(y), dtype=np.int32)
+
+
+def _bootstraps(
+    columns: tuple[Any, ...],
+    event: npt.NDArray[np.int32],
+    n_repeats: int,
+    rng: np.random.RandomState,
+) -> Iterator[tuple[Any, ...]]:
+    """The columns with events drawn with replacement, as many as there are."""
+    n_events = int(event.max()) + 1
+    for _ in range(n_repeats):
+        times = np.bincount(rng.randint(n_events, size=n_events), minlength=n_events)
+        rows = np.repeat(np.arange(len(event)), times[event])
+        yield tuple(None if x is None else _safe_indexing(x, rows) for x in columns)
+
+
+def _bunch(names: tuple[str, ...], importances: Vector) -> Bunch:
+    failed = np.array([len(names) > 0 and np.isnan(column).all() for column in importances.T])
+    if failed.all():
+        raise FitError(f"none of the {len(failed)} repetitions could be fitted and ranked")
+    if failed.any():
+        warnings.warn(
+            f"{np.count_nonzero(failed)} of {len(failed)} repetitions could not be fitted and "
+            "ranked; they are NaN and left out of the mean",
+            FitWarning,
+            stacklevel=3,
+        )
+    return Bunch(
+        importances_mean=np.nanmean(importances, axis=1),
+        importances_std=np.nanstd(importances, axis=1),
+        importances=importances,
+        nuisance_names=names,
+    )
+
+
+class ImpactDisplay:
+    """The ranking of an analysis, drawn.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As returned by `nextstat.interpret.rank_impact`.
+    poi : str
+        Name of the parameter of interest.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Of the pulls.
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], poi: str = "mu") -> None:
+        self.rows = rows
+        self.poi = poi
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        max_display: int | None = 20,
+        method: RankingMethod = "refit",
+        ax: Axes | None = None,
+    ) -> ImpactDisplay:
+        """Rank the nuisance parameters of a fitted estimator, and draw them.
+
+        Parameters
+        ----------
+        estimator : HistFactoryEstimator, or Pipeline that ends in one
+        max_display : int, optional
+            Number of parameters to draw; None for all.
+        method : {"refit", "covariance", "auxdata"}
+            As for `nextstat.interpret.rank_impact`.
+        ax : matplotlib Axes, optional
+            Axes to draw in; a new figure by default.
+        """
+        analysis, _ = _analysis_of(estimator)
+        model = analysis.model_
+        rows = rank_impact(model, top_n=max_display, method=method)
+        return cls(rows, str(model.poi)).plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> ImpactDisplay:
+        """Draw impacts as bars and pulls as points, as `nextstat.plot.ranking` does."""
+        self.figure_: Figure = ranking(self.rows, poi=self.poi, ax=ax)
+        self.ax_: Axes = self.figure_.axes[0] if ax is None else ax
+        return self
+
+
+def _analysis_of(estimator: Any, X: Any = None) -> tuple[HistFactoryEstimator, Any]:
+    """The fitted analysis at the end of a pipeline, and the events as they reach it."""
+    while isinstance(estimator, Pipeline):
+        X = X if X is None else estimator[:-1].transform(X)
+        estimator = estimator[-1]
+    if not isinstance(estimator, HistFactoryEstimator):
+        raise TypeError(
+            f"estimator is a {type(estimator).__name__}, expected a HistFactoryEstimator or a "
+            "Pipeline that ends in one"
+        )
+    check_is_fitted(estimator)
+    return estimator, X

@@ -1,0 +1,139 @@
+"""What an analysis is tuned on: expected results as scores, and scorers for any classifier."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy.typing as npt
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from nextstat._fit import fit
+from nextstat._hypotest import hypotest, significance
+from nextstat._limit import upper_limit
+from nextstat._rejection import unknown
+from nextstat.model import HistFactoryModel
+from nextstat.result import check_converged
+
+if TYPE_CHECKING:
+    from nextstat.estimator import HistFactoryEstimator
+
+Metric: TypeAlias = Literal["significance", "cls", "upper_limit", "mu_uncertainty"]
+Background: TypeAlias = "npt.ArrayLike | None"
+
+
+def _significance(model: HistFactoryModel, background: Background) -> float:
+    return significance(model, expected=True)
+
+
+def _cls(model: HistFactoryModel, background: Background) -> float:
+    return -float(hypotest(model, 1.0, data=background).expected[2])
+
+
+def _upper_limit(model: HistFactoryModel, background: Background) -> float:
+    return -float(upper_limit(model, data=background).expected[2])
+
+
+def _mu_uncertainty(model: HistFactoryModel, background: Background) -> float:
+    return -check_converged(fit(model)).error(str(model.poi))
+
+
+# Of a model, and of data without signal for the tests of exclusion: the model's own if None.
+METRICS: dict[str, Callable[[HistFactoryModel, Background], float]] = {
+    "significance": _significance,
+    "cls": _cls,
+    "upper_limit": _upper_limit,
+    "mu_uncertainty": _mu_uncertainty,
+}
+
+
+def get_scorer_names() -> list[str]:
+    """Names that `get_scorer` takes."""
+    return sorted(METRICS)
+
+
+def get_scorer(metric: Metric, **options: Any) -> MetricScorer:
+    """Scorer for ``scoring=`` of scikit-learn's searches and validations.
+
+    Of a `HistFactoryEstimator`, or of a pipeline that ends in one, it is `score` with this
+    metric in place of the estimator's own, so that several can be looked at in one search. Of a
+    classifier, it is the expected result of an analysis that bins the classifier's signal
+    probability.
+
+    Parameters
+    ----------
+    metric : {"significance", "cls", "upper_limit", "mu_uncertainty"}
+        As for `HistFactoryEstimator`; higher is better.
+    **options
+        For classifiers: parameters of the `HistFactoryEstimator` that bins their probability,
+        between 0 and 1 by default. Its bins are taken from the events that are scored.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, sample_weight=None, variation=None)``. Where metadata routing
+        is enabled it asks for both.
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown.
+
+    Examples
+    --------
+    >>> from nextstat.metrics import get_scorer
+    >>> scoring = {"Z": get_scorer("significance"), "limit": get_scorer("upper_limit")}
+    """
+    return MetricScorer(metric, options)
+
+
+class MetricScorer:
+    """See `get_scorer`, which makes them."""
+
+    def __init__(self, metric: Metric, options: dict[str, Any]) -> None:
+        if metric not in METRICS:
+            raise ValueError(unknown("metric", str(metric), METRICS))
+        self.metric = metric
+        self.options = options
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"get_scorer({self.metric!r}{options})"
+
+    def __call__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, variation: Any = None
+    ) -> float:
+        """Score of the events; higher is better."""
+        from nextstat.estimator import HistFactoryEstimator
+        from nextstat.score_transformer import signal_scores
+
+        metadata = {"sample_weight": sample_weight, "variation": variation}
+        last = estimator
+        while isinstance(last, Pipeline):
+            X = last[:-1].transform(X)
+            last = last[-1]
+        if isinstance(last, HistFactoryEstimator):
+            return self._with_metric(last).score(X, y, **metadata)
+        options = {"lo": 0.0, "hi": 1.0, **self.options, "metric": self.metric}
+        analysis = HistFactoryEstimator(**options)
+        scores = signal_scores(last, X, analysis.signal)
+        return analysis.fit(scores, y, **metadata).score(scores, y, **metadata)
+
+    def _with_metric(self, fitted: HistFactoryEstimator) -> HistFactoryEstimator:
+        if self.options:
+            raise ValueError(
+                f"options {sorted(self.options)} are for classifiers; set them on the "
+                "HistFactoryEstimator itself"
+            )
+        other = copy.copy(fitted)
+        other.set_params(metric=self.metric)
+        return other
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Metadata that scoring asks for, in scikit-learn's terms."""
+        request = MetadataRequest(owner=self)
+        for name in ("sample_weight", "variation"):
+            request.score.add_request(param=name, alias=True)
+        return request
