@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import sklearn
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -48,6 +49,12 @@ def test_python_blocks_run_in_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
+    with sklearn.config_context():  # a page may change the configuration for itself
+        run_blocks(page)
+
+
+def run_blocks(page: Path) -> None:
+    """Run the Python blocks of a page, one after the other, as one program."""
     namespace: dict[str, object] = {"__name__": page.stem}
     for first_line, code in python_blocks(page):
         # Numbered as in the page, so that errors point there.
