@@ -13,7 +13,7 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport exp
+from libc.math cimport exp, fabs
 
 from nextstat._histogram cimport Bins, Grid, block_begin, block_count, slot_of
 
@@ -34,25 +34,30 @@ cdef struct Tail:
 
 
 cdef inline double tail(double t, Tail kernel) noexcept nogil:
-    """Q(t) for 0 <= t < reach."""
+    """Q(t) for 0 <= t < reach: even and odd terms side by side, Q = even(d^2) + d odd(d^2)."""
     cdef Py_ssize_t cell = <Py_ssize_t>(t * kernel.per_width), n
     cdef const double *term = kernel.terms + cell * TERMS
-    cdef double d = t - (cell + 0.5) * kernel.width, q = term[TERMS - 1]
-    for n in range(TERMS - 2, -1, -1):
-        q = q * d + term[n]
-    return q
+    cdef double d = t - (<double>cell + 0.5) * kernel.width, s = d * d
+    cdef double even = term[TERMS - 2], odd = term[TERMS - 1]
+    for n in range(TERMS - 4, -1, -2):
+        even = even * s + term[n]
+        odd = odd * s + term[n + 1]
+    return even + d * odd
 
 
 cdef inline double tail_and_slope(double t, Tail kernel, double *slope) noexcept nogil:
-    """Q(t), and -Q'(t), for 0 <= t < reach."""
+    """Q(t), and -Q'(t) = -(odd + 2 d (even' + d odd')), for 0 <= t < reach."""
     cdef Py_ssize_t cell = <Py_ssize_t>(t * kernel.per_width), n
     cdef const double *term = kernel.terms + cell * TERMS
-    cdef double d = t - (cell + 0.5) * kernel.width, q = term[TERMS - 1], derivative = 0.0
-    for n in range(TERMS - 2, -1, -1):
-        derivative = derivative * d + q
-        q = q * d + term[n]
-    slope[0] = -derivative
-    return q
+    cdef double d = t - (<double>cell + 0.5) * kernel.width, s = d * d
+    cdef double even = term[TERMS - 2], odd = term[TERMS - 1], by_even = 0.0, by_odd = 0.0
+    for n in range(TERMS - 4, -1, -2):
+        by_even = by_even * s + even
+        by_odd = by_odd * s + odd
+        even = even * s + term[n]
+        odd = odd * s + term[n + 1]
+    slope[0] = -(odd + 2.0 * d * (by_even + d * by_odd))
+    return even + d * odd
 
 
 cdef inline Py_ssize_t first_slot(double x, double per_h, Py_ssize_t slot, Tail kernel,
@@ -63,26 +68,29 @@ cdef inline Py_ssize_t first_slot(double x, double per_h, Py_ssize_t slot, Tail 
     return slot
 
 
+cdef inline Py_ssize_t last_slot(double x, double per_h, Py_ssize_t slot, Tail kernel,
+                                 const double[::1] thresholds) noexcept nogil:
+    """Last slot that an event in `slot` reaches."""
+    while slot < thresholds.shape[0] and (thresholds[slot] - x) * per_h < kernel.reach:
+        slot += 1
+    return slot
+
+
 cdef inline void add_event(double x, double w, double h, Py_ssize_t slot, Tail kernel,
                            const double[::1] thresholds, double *sums) noexcept nogil:
     """Add the shares of one event, which lies in `slot`, to sums, (n_slots, 2)."""
-    cdef double per_h = 1.0 / h, level, before = 0.0, t, share
-    cdef Py_ssize_t k = first_slot(x, per_h, slot, kernel, thresholds)
-    while True:
+    cdef double per_h = 1.0 / h, level, before = 0.0, share
+    cdef Py_ssize_t first = first_slot(x, per_h, slot, kernel, thresholds)
+    cdef Py_ssize_t last = last_slot(x, per_h, slot, kernel, thresholds), k
+    for k in range(first, last + 1):
         level = 0.0
-        if k < slot:
-            level = tail((x - thresholds[k]) * per_h, kernel)
-        elif k < thresholds.shape[0]:
-            t = (thresholds[k] - x) * per_h
-            if t < kernel.reach:
-                level = -tail(t, kernel)
+        if k < last:
+            level = tail(fabs((thresholds[k] - x) * per_h), kernel)
+            level = level if k < slot else -level
         share = w * (level - before + (k == slot))
         sums[2 * k] += share
         sums[2 * k + 1] += share * share
-        if level == 0.0:
-            return
         before = level
-        k += 1
 
 
 cdef inline void event_gradient(double x, double w, double h, Py_ssize_t slot, Tail kernel,
@@ -94,33 +102,27 @@ cdef inline void event_gradient(double x, double w, double h, Py_ssize_t slot, T
     With u_k = (t_k - x) / h and G_k the derivative by the share of slot k, the derivative by
     S(u_k) is G_k - G_{k+1}. Those by thresholds are added, the others set.
     """
-    cdef double per_h = 1.0 / h, level, before = 0.0, t = 0.0, share, slope = 0.0
+    cdef double per_h = 1.0 / h, level, before = 0.0, u = 0.0, share, slope = 0.0
     cdef double u_before = 0.0, slope_before = 0.0, by_share, by_share_before = 0.0, by_t
-    cdef Py_ssize_t k = first_slot(x, per_h, slot, kernel, thresholds)
+    cdef Py_ssize_t first = first_slot(x, per_h, slot, kernel, thresholds)
+    cdef Py_ssize_t last = last_slot(x, per_h, slot, kernel, thresholds), k
     by_x[0] = by_w[0] = by_h[0] = 0.0
-    while True:
+    for k in range(first, last + 1):
         level = 0.0
-        if k < slot:
-            t = (x - thresholds[k]) * per_h
-            level = tail_and_slope(t, kernel, &slope)
-            t = -t
-        elif k < thresholds.shape[0]:
-            t = (thresholds[k] - x) * per_h
-            if t < kernel.reach:
-                level = -tail_and_slope(t, kernel, &slope)
+        if k < last:
+            u = (thresholds[k] - x) * per_h
+            level = tail_and_slope(fabs(u), kernel, &slope)
+            level = level if k < slot else -level
         share = level - before + (k == slot)
         by_share = by_sums[2 * k] + 2.0 * by_sums[2 * k + 1] * w * share
         by_w[0] += by_share * share
         by_share *= w
-        if before != 0.0:
+        if k > first:
             by_t = (by_share_before - by_share) * slope_before * per_h
             by_thresholds[k - 1] += by_t
             by_x[0] -= by_t
             by_h[0] -= by_t * u_before
-        if level == 0.0:
-            return
-        before, slope_before, u_before, by_share_before = level, slope, t, by_share
-        k += 1
+        before, slope_before, u_before, by_share_before = level, slope, u, by_share
 
 
 cdef inline Py_ssize_t histogram_of(const int[:] group, Py_ssize_t n_groups,
