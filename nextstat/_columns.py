@@ -109,6 +109,12 @@ def finite_edges(edges: Vector, overflow: Overflow) -> tuple[Vector, slice]:
     return inner, slice(int(not below), len(inner) + int(above))
 
 
+def split(sums: Vector, groups: npt.ArrayLike | None) -> tuple[Vector, Vector]:
+    """Yields and variances of (n_groups, n_bins, 2) sums; (n_bins,) where there are no groups."""
+    yields, variances = np.ascontiguousarray(sums.transpose(2, 0, 1))
+    return (yields, variances) if groups is not None else (yields[0], variances[0])
+
+
 def threads_here() -> int:
     """Threads that parallel work started from here may use.
 

@@ -23,6 +23,7 @@ from nextstat._columns import (
     check_edges,
     check_no_nan,
     finite_edges,
+    split,
     threads_for,
 )
 
@@ -120,7 +121,7 @@ def smooth_histogram(
     )
     if not valid:
         events.explain()
-    return _split(sums[:, events.bins], groups)
+    return split(sums[:, events.bins], groups)
 
 
 def smooth_histogram_gradients(
@@ -221,7 +222,7 @@ def softmax_histogram(
     )
     if not valid:
         _explain_logits(f, weight, codes, n_histograms)
-    return _split(sums, groups)
+    return split(sums, groups)
 
 
 def softmax_histogram_gradients(
@@ -348,12 +349,6 @@ def _explain_logits(f: Floats, weight: Floats, codes: Codes, n_groups: int) -> N
         raise ValueError(f"logits is not finite for {infinite} events")
     check_no_nan(weights=weight)
     check_codes(codes, n_groups)
-
-
-def _split(sums: Vector, groups: npt.ArrayLike | None) -> tuple[Vector, Vector]:
-    """Yields and variances of (n_groups, n_bins, 2) sums."""
-    yields, variances = np.ascontiguousarray(np.moveaxis(sums, -1, 0))
-    return (yields, variances) if groups is not None else (yields[0], variances[0])
 
 
 def _join(

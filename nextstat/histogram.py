@@ -16,6 +16,7 @@ from nextstat._columns import (
     check_edges,
     check_no_nan,
     finite_edges,
+    split,
     threads_for,
 )
 from nextstat._smooth import SmoothGradients as SmoothGradients
@@ -83,5 +84,4 @@ def fill_histogram(
     if not valid:
         check_no_nan(x=events, weights=weight)
         check_codes(codes, n_histograms)
-    yields, variances = np.ascontiguousarray(np.moveaxis(sums[:, bins], -1, 0))
-    return (yields, variances) if groups is not None else (yields[0], variances[0])
+    return split(sums[:, bins], groups)
