@@ -10,6 +10,11 @@ nox.options.sessions = ["demo", "tests", "lint", "types"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 CPP = sorted(str(path) for path in Path("cpp").rglob("*") if path.suffix in (".cpp", ".h"))
+KERNELS = sorted(str(path) for path in Path("nextstat").glob("*.pyx"))
+EXTENSIONS = [
+    "nextstat._core",
+    *(kernel.removesuffix(".pyx").replace("/", ".") for kernel in KERNELS),
+]
 
 
 @nox.session
@@ -34,7 +39,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("clang-format", "--dry-run", "-Werror", *CPP)
-    session.run("cython-lint", "--max-line-length", "100", "nextstat/_histogram.pyx")
+    session.run("cython-lint", "--max-line-length", "100", *KERNELS)
 
 
 @nox.session
@@ -43,7 +48,7 @@ def types(session: nox.Session) -> None:
     session.install(".[lint]")
     session.run("mypy")
     session.chdir(session.create_tmp())  # away from the sources, which hold no extension modules
-    session.run("python", "-m", "mypy.stubtest", "nextstat._core", "nextstat._histogram")
+    session.run("python", "-m", "mypy.stubtest", *EXTENSIONS)
 
 
 @nox.session
