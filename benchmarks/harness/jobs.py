@@ -54,7 +54,7 @@ def _read_lines(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _run_once(
+def run_worker(
     command: list[str], job: dict[str, Any], isolated: bool
 ) -> tuple[dict[str, Result], dict[str, str], str | None, str]:
     """Run a worker until it ends or a task exceeds the budget.
@@ -142,7 +142,7 @@ def run_peer(
                 **peer.options,
             }
             command = [str(python), str(WORKERS / peer.script), *peer.arguments]
-            done, reported, event, message = _run_once(command, job, isolated)
+            done, reported, event, message = run_worker(command, job, isolated)
             versions |= reported
             results |= done
             left = [task for task in pending if task not in results]

@@ -83,11 +83,15 @@ def count(workspace: Mapping[str, Any]) -> Cost:
     return Cost(n_bytes + 8 * sum(names.values()), flops)
 
 
-def machine_rates(sizes: Sequence[int]) -> tuple[list[float], float]:
-    """Bandwidth (bytes/s) for each working set in bytes, and the flop rate (1/s), one thread."""
+def machine_rates(sizes: Sequence[int], threads: int = 1) -> tuple[list[float], float]:
+    """Bandwidth (bytes/s) for each working set in bytes, and the flop rate (1/s)."""
     command = [sys.executable, str(WORKERS / "run_machine.py"), *map(str, sizes)]
     done = subprocess.run(
-        command, env=environment(1, isolated=False), capture_output=True, text=True, check=True
+        command,
+        env=environment(threads, isolated=False),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     rates = json.loads(done.stdout)
     return rates["bandwidth"], rates["flops"]

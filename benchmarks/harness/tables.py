@@ -81,7 +81,8 @@ def _pick(results: Results, keys: tuple[str, ...], task: str) -> str:
     return next((key for key in keys if task in results.get(key, {})), keys[0])
 
 
-def _table(columns: Iterable[str]) -> Table:
+def new_table(columns: Iterable[str]) -> Table:
+    """Empty table: row labels on the left, and these columns, right-justified."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in columns:
@@ -89,7 +90,8 @@ def _table(columns: Iterable[str]) -> Table:
     return table
 
 
-def _print(console: Console, title: str, table: Table) -> None:
+def print_table(console: Console, title: str, table: Table) -> None:
+    """Print a table below its title."""
     console.print(Text(title, style="bold"))
     console.print(table)
 
@@ -157,7 +159,7 @@ def print_times(
         Reference values, see `harness.compare.reference`.
     """
     columns = _columns(peers)
-    table = _table(["nextstat", *(head for head, _ in columns)])
+    table = new_table(["nextstat", *(head for head, _ in columns)])
     lines = []
     notes = {group: disagreements(results, truth) for group, results in rows.items()}
     for task in tasks:
@@ -176,7 +178,7 @@ def print_times(
             for (peer, _), note in notes[group].items()
         ]
         lines += _failures(group, results)
-    _print(console, title, table)
+    print_table(console, title, table)
     for line in lines:
         console.print(Text(line, overflow="fold"))
     console.print()
@@ -187,7 +189,7 @@ def print_values(
 ) -> None:
     """Print what each obtained: the reference, and everyone's difference from it."""
     columns = _columns(peers)
-    table = _table(["reference", "nextstat", *(head for head, _ in columns)])
+    table = new_table(["reference", "nextstat", *(head for head, _ in columns)])
     for task, what in WHAT.items():
         expected = reference(results, task, truth)
         if expected is None or not any(task in done for done in results.values()):
@@ -197,7 +199,7 @@ def print_values(
             obtained = value(results, _pick(results, keys, task), task)
             cells.append("" if obtained is None else f"{obtained - expected:+.1e}")
         table.add_row(what, f"{expected:.9g}", *cells)
-    _print(console, f"{title}: reference and differences from it", table)
+    print_table(console, f"{title}: reference and differences from it", table)
     console.print()
 
 
@@ -228,9 +230,9 @@ def print_summary(
     console: Console, records: Mapping[str, Results], peer: Peer, tasks: Sequence[str] = TASKS
 ) -> None:
     """Print the ratio of a peer's time to ours, workspace by task."""
-    table = _table([LABELS.get(task, task).strip() for task in tasks])
+    table = new_table([LABELS.get(task, task).strip() for task in tasks])
     for name, results in records.items():
         ratios = [ratio_of(results, peer.key, task) for task in tasks]
         table.add_row(name, *("" if r is None else r[0] + show_ratio(r[1]) for r in ratios))
-    _print(console, f"{peer.title}: time / ours".replace("\n", " "), table)
+    print_table(console, f"{peer.title}: time / ours".replace("\n", " "), table)
     console.print()

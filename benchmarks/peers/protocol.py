@@ -7,6 +7,8 @@ options. Standard library only: this file runs in every peer's environment.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import json
 import math
@@ -48,9 +50,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Timing:
-    """Best time of one call in seconds, the time of the first call, and the number of calls."""
+    """Best time of one call in seconds, the time of the first call, and the number of calls.
+
+    `cpu_seconds` is the least processor time of a call, of all threads: on a busy machine, that
+    is nearer to what one thread would take if it were alone.
+    """
 
     seconds: float
+    cpu_seconds: float
     first_seconds: float
     n_repeats: int
 
@@ -64,28 +71,30 @@ def measure(
     (`compiles`): then a second one is timed if the budget allows it.
     """
     gc.collect()
-    start = time.perf_counter()
-    result = call()
-    first = time.perf_counter() - start
+    result, first, cpu = _clocked(call, 1)
     if first > SLOW_SECONDS and not (compiles and 2.2 * first < budget):
-        return result, Timing(first, first, 1)
-    start = time.perf_counter()
-    result = call()
-    best = time.perf_counter() - start
+        return result, Timing(first, cpu, first, 1)
+    result, best, cpu = _clocked(call, 1)
     count = 2
     loops = max(1, math.ceil(LOOP_SECONDS / max(best, 1e-9)))
     spent = best
     for _ in range(repeats):
         if spent + loops * best > SLOW_SECONDS:
             break
-        start = time.perf_counter()
-        for _ in range(loops):
-            call()
-        elapsed = time.perf_counter() - start
-        spent += elapsed
-        best = min(best, elapsed / loops)
+        _, seconds, cpu_seconds = _clocked(call, loops)
+        spent += loops * seconds
+        best, cpu = min(best, seconds), min(cpu, cpu_seconds)
         count += loops
-    return result, Timing(best, first, count)
+    return result, Timing(best, cpu, first, count)
+
+
+def _clocked(call: Callable[[], Any], loops: int) -> tuple[Any, float, float]:
+    """Result, seconds and processor seconds of a call, from several."""
+    start, cpu_start = time.perf_counter(), time.process_time()
+    for _ in range(loops):
+        result = call()
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    return result, seconds / loops, cpu_seconds / loops
 
 
 def peak_rss_mb() -> float:
@@ -93,14 +102,31 @@ def peak_rss_mb() -> float:
 
     ``ru_maxrss`` of a child process starts at its parent's value on Linux, hence VmHWM first.
     """
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024 / 1e6
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        return _resident_mb("VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def extra_memory_mb(call: Callable[[], Any]) -> float | None:
+    """Memory that a call takes at its peak on top of what is there before, in MB (10^6 bytes).
+
+    None where the system does not tell.
+    """
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but not given back
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = _resident_mb("VmRSS")
+        call()
+        return _resident_mb("VmHWM") - before
+    except (OSError, AttributeError):
+        return None
+
+
+def _resident_mb(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024 / 1e6
 
 
 def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
@@ -145,7 +171,11 @@ def serve(
         except Exception as error:
             emit({"task": name, "error": f"{type(error).__name__}: {error}"[:300]})
             return None
-        times = {**vars(timing), "seconds": timing.seconds / task.items}
+        times = {
+            **vars(timing),
+            "seconds": timing.seconds / task.items,
+            "cpu_seconds": timing.cpu_seconds / task.items,
+        }
         emit({"task": name, **described, **times, "peak_rss_mb": peak_rss_mb()})
         return result
 
