@@ -1,0 +1,203 @@
+"""Whether the cross-validated score is that of the same analysis on many new events.
+
+    python cross_validation.py [number of training sets]
+
+prints the tables of ../cross_validation.md.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch
+from sklearn.utils.parallel import Parallel, delayed
+
+from nextstat import HistFactoryEstimator, ScoreTransformer
+from nextstat.datasets import make_events
+from nextstat.exceptions import WorkspaceWarning
+
+N_FOLDS = 4
+N_NEW = 4  # independent sets as large as a fold
+N_MANY = 40_000
+
+
+def draw(n_events: int, seed: int) -> Bunch:
+    """Events with an uncertain jet energy scale."""
+    return make_events(n_events, systematics={"jes": 0.1}, random_state=seed)
+
+
+def metadata(events: Bunch, rows: Any = slice(None)) -> dict[str, Any]:
+    """What is passed along with the events."""
+    return {"sample_weight": events.sample_weight[rows], "variation": events.variation[rows]}
+
+
+def folds(events: Bunch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of training and of test events; an event and its variations stay together."""
+    yield from GroupKFold(N_FOLDS).split(events.data, events.target, events.group)
+
+
+def classifier(cv: int | None = None, max_iter: int = 10) -> Pipeline:
+    """From events to scores; `cv` of `ScoreTransformer`."""
+    boosting = HistGradientBoostingClassifier(
+        max_iter=max_iter, learning_rate=0.2, max_bins=63, early_stopping=False, random_state=0
+    )
+    scores = ScoreTransformer(boosting, balance=True, cv=cv)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        return make_pipeline(scaler, scores)
+
+
+def analysis(**options: Any) -> HistFactoryEstimator:
+    """From scores to the expected significance."""
+    events = draw(3, seed=0)  # yields and their uncertainties are those of any number of events
+    common = {"yields": events.yields, "norm_systematics": events.norm_systematics}
+    return HistFactoryEstimator(lo=0.0, hi=1.0, **common, **options)
+
+
+ANALYSES = {
+    "uniform": analysis(),
+    "uniform, `staterror=False`": analysis(staterror=False),
+    "quantile": analysis(binning="quantile"),
+    "quantile, `staterror=False`": analysis(binning="quantile", staterror=False),
+    "sensitivity": analysis(binning="sensitivity", min_background=2.0),
+}
+SEARCH = {
+    f"{binning}, {n_bins} bins": analysis(n_bins=n_bins, binning=binning)
+    for binning in ("uniform", "quantile")
+    for n_bins in (5, 10, 20)
+}
+
+
+@dataclass
+class Scores:
+    """Scores of the pipelines trained in the folds, averaged over these, (n_sets,).
+
+    Attributes
+    ----------
+    own : ndarray
+        Of the templates that `fit` made, of the training events.
+    folds : ndarray
+        Of the events left out: the cross-validated score.
+    new : ndarray
+        Of new events, as many as there are in a fold.
+    many : ndarray
+        Of many new events.
+    """
+
+    own: np.ndarray
+    folds: np.ndarray
+    new: np.ndarray
+    many: np.ndarray
+
+
+def mean(values: np.ndarray) -> tuple[float, float]:
+    """Mean and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def study(
+    steps: Pipeline,
+    analyses: dict[str, HistFactoryEstimator],
+    n_events: int,
+    n_sets: int,
+    *,
+    n_many: int = N_MANY,
+    seed: int = 0,
+    n_jobs: int | None = None,
+) -> dict[str, Scores]:
+    """Cross-validate the steps, followed by each analysis, on independent training sets."""
+    with sklearn.config_context(enable_metadata_routing=True):
+        sets = Parallel(n_jobs=n_jobs)(
+            delayed(one_set)(
+                steps, [*analyses.values()], draw(n_events, first), draw(n_many, first + 1)
+            )
+            for first in range(seed, seed + 2 * n_sets, 2)
+        )
+    by_analysis = np.moveaxis(np.array(sets), 0, -1)  # (n_analyses, 4, n_sets)
+    return {name: Scores(*scores) for name, scores in zip(analyses, by_analysis, strict=True)}
+
+
+def one_set(
+    steps: Pipeline, analyses: list[HistFactoryEstimator], events: Bunch, many: Bunch
+) -> np.ndarray:
+    """The four scores of each analysis, averaged over the folds of one set, (n_analyses, 4)."""
+    n_fold = len(np.unique(events.group)) // N_FOLDS
+    new = [np.flatnonzero(many.group // n_fold == k) for k in range(N_NEW)]
+    found = np.zeros((len(analyses), 4))
+    for train, test in folds(events):
+        of_train, y_train = metadata(events, train), events.target[train]
+        trained = clone(steps)
+        x_train = trained.fit_transform(
+            events.data[train], y_train, **of_train, groups=events.group[train]
+        )
+        x_test, x_many = trained.transform(events.data[test]), trained.transform(many.data)
+        for scores, estimator in zip(found, analyses, strict=True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", WorkspaceWarning)  # bins without background
+                fitted = clone(estimator).fit(x_train, y_train, **of_train)
+                scores += [
+                    fitted.score(x_train, y_train, **of_train),
+                    fitted.score(x_test, events.target[test], **metadata(events, test)),
+                    np.mean(
+                        [
+                            fitted.score(x_many[rows], many.target[rows], **metadata(many, rows))
+                            for rows in new
+                        ]
+                    ),
+                    fitted.score(x_many, many.target, **metadata(many)),
+                ]
+    return found / N_FOLDS
+
+
+def best_of(found: dict[str, Scores]) -> Scores:
+    """The scores of the candidate that each set would choose by cross-validation."""
+    chosen = np.argmax([scores.folds for scores in found.values()], axis=0)
+    columns = (
+        np.choose(chosen, [getattr(scores, column) for scores in found.values()])
+        for column in ("own", "folds", "new", "many")
+    )
+    return Scores(*columns)
+
+
+def row(name: str, n_events: int, scores: Scores) -> str:
+    """A row of the table."""
+    differences = (
+        scores.many,
+        scores.own - scores.many,
+        scores.folds - scores.many,
+        scores.folds - scores.new,
+    )
+    cells = ["{:.3f} +/- {:.3f}".format(*mean(values)) for values in differences]
+    return " | ".join([f"| {name}", f"{n_events:,}", *cells]) + " |"
+
+
+def main() -> None:
+    n_sets = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    print(f"{n_sets} training sets each, {N_FOLDS} folds\n")
+    print("| binning | events | truth | own templates | folds | folds - equally many |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for n_events in (4000, 16_000):
+        found = study(classifier(), {**ANALYSES, **SEARCH}, n_events, n_sets, n_jobs=-1)
+        for name in ANALYSES:
+            print(row(name, n_events, found[name]))
+        best = best_of({name: found[name] for name in SEARCH})
+        print(row("best of 6", n_events, best), flush=True)
+        crossed = {name: ANALYSES[name] for name in ("quantile", "sensitivity")}
+        found = study(classifier(cv=3), crossed, n_events, n_sets, n_jobs=-1)
+        for name, scores in found.items():
+            print(row(f"{name}, `cv=3`", n_events, scores), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The study of cross-validated scores in the documentation, with fewer training sets."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from nextstat import WorkspaceWarning
+
+SCRIPT = Path(__file__).parents[1] / "docs" / "studies" / "cross_validation.py"
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("cross_validation_study", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+STUDY = load()
+N_SETS = 10
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, object]:
+    steps = STUDY.classifier(max_iter=6).set_params(scoretransformer__classifier__max_bins=15)
+    return STUDY.study(steps, STUDY.ANALYSES, 2000, N_SETS, n_many=10_000, seed=1000)
+
+
+@pytest.mark.parametrize("name", STUDY.ANALYSES)
+def test_score_of_folds_is_that_of_as_many_new_events(found: dict, name: str) -> None:
+    difference, error = STUDY.mean(found[name].folds - found[name].new)
+    assert 0.0 < error < 0.15
+    assert abs(difference) < 3.5 * error
+
+
+@pytest.mark.parametrize("name", ["uniform", "uniform, `staterror=False`", "sensitivity"])
+def test_score_of_training_events_is_higher(found: dict, name: str) -> None:
+    difference, error = STUDY.mean(found[name].own - found[name].folds)
+    assert difference > 3.0 * error
+
+
+@pytest.mark.parametrize("binning", ["uniform", "quantile"])
+def test_few_events_lower_the_score_unless_their_errors_are_left_out(
+    found: dict, binning: str
+) -> None:
+    with_errors, without = found[binning], found[f"{binning}, `staterror=False`"]
+    lower, error = STUDY.mean(with_errors.new - with_errors.many)
+    assert lower < -3.0 * error
+    higher, error = STUDY.mean(without.new - without.many)
+    assert higher > 3.0 * error
+
+
+def test_folds_are_those_of_cross_val_score() -> None:
+    events, many = STUDY.draw(1200, 0), STUDY.draw(2000, 1)
+    steps, analysis = STUDY.classifier(max_iter=5), STUDY.analysis(n_bins=5, binning="quantile")
+    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", WorkspaceWarning)
+        scores = STUDY.one_set(steps, [analysis], events, many)
+        expected = cross_val_score(
+            make_pipeline(*steps, analysis),
+            events.data,
+            events.target,
+            cv=GroupKFold(STUDY.N_FOLDS),
+            params={**STUDY.metadata(events), "groups": events.group},
+        )
+    assert np.isclose(scores[0, 1], expected.mean(), atol=1e-9)
