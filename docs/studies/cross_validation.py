@@ -183,7 +183,7 @@ def row(name: str, n_events: int, scores: Scores) -> str:
 
 
 def main() -> None:
-    n_sets = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    n_sets = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     print(f"{n_sets} training sets each, {N_FOLDS} folds\n")
     print("| binning | events | truth | own templates | folds | folds - equally many |")
     print("|---|---|---|---|---|---|", flush=True)
