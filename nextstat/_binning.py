@@ -35,17 +35,31 @@ def find_range(x: npt.NDArray[np.floating], lo: float | None, hi: float | None) 
     if lo is None and hi is None and first == last:
         return np.array([first - 0.5, last + 0.5])
     ends = np.array([first if lo is None else lo, last if hi is None else hi], dtype=np.float64)
-    if not ends[0] < ends[1]:
+    if not (ends[0] < ends[1] and np.isfinite(ends).all()):
         raise ValueError(
-            f"the binning would start at {ends[0]:g} and end at {ends[1]:g}, expected lo < hi; "
+            f"the binning would start at {ends[0]:g} and end at {ends[1]:g}, expected lo < hi, "
+            "both finite; "
             f"the observable is between {first:g} and {last:g}"
         )
     return ends
 
 
 def uniform_edges(ends: Vector, n_bins: int) -> Vector:
-    """Equally wide bins."""
-    edges: Vector = np.linspace(ends[0], ends[1], n_bins + 1)
+    """Equally wide bins.
+
+    Raises
+    ------
+    ValueError
+        If the range is too narrow or too wide for that many.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        edges: Vector = np.linspace(ends[0], ends[1], n_bins + 1)
+        increasing = (np.diff(edges) > 0.0).all()
+    if not increasing:
+        raise ValueError(
+            f"numbers between {float(ends[0])!r} and {float(ends[1])!r} cannot be divided into "
+            f"{n_bins} equally wide bins; shift or scale the observable"
+        )
     return edges
 
 
@@ -184,28 +198,3 @@ def asimov_q0(signal: Vector, background: Vector, variance: Vector) -> Vector:
         shape = np.where(ratio > 1e-8, np.log1p(ratio) / ratio, 1.0 - 0.5 * ratio)
     q: Vector = 2.0 * (known - s * b / (b + v) * shape)
     return np.maximum(q, 0.0)
-
-
-def merge_groups(background: Vector) -> npt.NDArray[np.intp]:
-    """First bins of the groups that neighbouring bins form so that each expects background.
-
-    A bin without joins the neighbour that expects less.
-
-    Parameters
-    ----------
-    background : (n_bins,) ndarray
-        With a positive sum.
-
-    Returns
-    -------
-    (n_groups,) ndarray
-        Increasing, the first is 0; all bins where nothing has to be merged.
-    """
-    first, content = list(range(len(background))), background.tolist()
-    while len(content) > 1 and min(content) <= 0.0:
-        k = int(np.argmin(content))
-        to_left = k == len(content) - 1 or (k > 0 and content[k - 1] <= content[k + 1])
-        left = k - 1 if to_left else k
-        content[left : left + 2] = [content[left] + content[left + 1]]
-        del first[left + 1]
-    return np.array(first, dtype=np.intp)

@@ -9,19 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._rejection import show, unknown
-from nextstat._templates import POI, STATERROR
+from nextstat._templates import RESERVED
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
 
 def check_option(value: object, name: str, choices: Iterable[str]) -> None:
     """Raise ValueError unless an option is one of its choices."""
-    if value not in (choices := list(choices)):
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {value!r}, expected one of {choices}")
 
 
+def check_flag(value: object, name: str) -> bool:
+    """Raise TypeError unless an option is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}, expected True or False")
+    return bool(value)
+
+
 def check_positive(value: object, name: str, *, or_zero: bool = False) -> float:
-    """A number that is positive, or zero where that is allowed; it may be infinite.
+    """A finite number that is positive, or zero where that is allowed.
 
     Raises
     ------
@@ -30,15 +38,13 @@ def check_positive(value: object, name: str, *, or_zero: bool = False) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"{name} is {value!r}, expected a number")
-    if not (value > 0.0 or (or_zero and value == 0.0)):
+    if not (0.0 < value < np.inf or (or_zero and value == 0.0)):
         raise ValueError(f"{name} is {value!r}, expected a number {'>=' if or_zero else '>'} 0")
     return float(value)
 
 
-def find_signal(signal: Any, labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which label is the signal, (n_labels,).
-
-    None stands for the label "signal" or, among numbers, the largest.
+def find_label(signal: Any, labels: npt.NDArray[Any]) -> Any:
+    """The label of the signal: the one asked for, "signal" or, among numbers, the largest.
 
     Raises
     ------
@@ -52,14 +58,13 @@ def find_signal(signal: Any, labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         )
     if signal is None:
         if "signal" in names:
-            signal = "signal"
-        elif labels.dtype.kind in "biuf":
-            signal = names[-1]
-        else:
-            raise ValueError(f"which of the labels {names} is the signal? pass signal=")
+            return "signal"
+        if labels.dtype.kind in "biuf":
+            return names[-1]
+        raise ValueError(f"which of the labels {names} is the signal? pass signal=")
     if signal not in names:
         raise ValueError(f"signal is {signal!r}, expected one of the labels of y, {names}")
-    return np.array([name == signal for name in names])
+    return signal
 
 
 def find_yields(yields: Mapping[Any, float], labels: npt.NDArray[Any]) -> Vector:
@@ -70,6 +75,8 @@ def find_yields(yields: Mapping[Any, float], labels: npt.NDArray[Any]) -> Vector
     ValueError
         If they are not positive, or of other labels.
     """
+    if not isinstance(yields, Mapping):
+        raise TypeError(f"yields is {yields!r}, expected a mapping of labels to expected events")
     names = labels.tolist()
     for label in names:
         if label not in yields:
@@ -77,8 +84,7 @@ def find_yields(yields: Mapping[Any, float], labels: npt.NDArray[Any]) -> Vector
     for label, events in yields.items():
         if label not in names:
             raise ValueError(f"yields names label {label!r}, which has no events in y: {names}")
-        if not 0.0 < events < np.inf:
-            raise ValueError(f"yields[{label!r}] is {events!r}, expected a positive number")
+        check_positive(events, f"yields[{label!r}]")
     return np.array([float(yields[label]) for label in names])
 
 
@@ -92,9 +98,15 @@ def find_norm_systematics(
     ValueError
         If a label is unknown, a name reserved or a size impossible.
     """
+    if norm_systematics is None:
+        return {}
+    if not isinstance(norm_systematics, Mapping):
+        raise TypeError(
+            f"norm_systematics is {norm_systematics!r}, expected a mapping of names to sizes"
+        )
     names = labels.tolist()
     found: dict[str, dict[int, tuple[float, float]]] = {}
-    for systematic, sizes in (norm_systematics or {}).items():
+    for systematic, sizes in norm_systematics.items():
         check_name(systematic, "norm_systematics")
         if not isinstance(sizes, Mapping):
             sizes = dict.fromkeys(names, sizes)
@@ -112,7 +124,7 @@ def check_name(systematic: object, where: str) -> None:
     """Raise ValueError for names that other parameters of the model have."""
     if not isinstance(systematic, str) or not systematic:
         raise ValueError(f"{where} has the key {show(systematic)}, expected a name")
-    if systematic in (POI, STATERROR):
+    if systematic in RESERVED:
         raise ValueError(f"{where}: {systematic!r} is the name of another parameter; choose one")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._event_table import SIDES, Events
-from nextstat._templates import Sides, Templates, mirrored
+from nextstat._templates import Sides, Templates, make_workspace, mirrored
 from nextstat.histogram import fill_histogram, smooth_histogram
 
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -44,8 +44,14 @@ class EventStage:
     keeps : (bool, bool)
         Whether the first, the last bin takes the events beyond it.
     smoothing : Smoothing or None
+    norm_systematics : dict of str to dict of int to (float, float)
+        Of each, for each sample it changes (by its index): factors down, up.
+    staterror, split_normalisation : bool
+        As for `make_workspace`.
     sides : dict, optional
         The variations that events must have, as in `Templates`; any by default.
+    weighted : bool
+        Whether events must have weights.
     """
 
     labels: npt.NDArray[Any]
@@ -54,7 +60,11 @@ class EventStage:
     edges: Vector
     keeps: tuple[bool, bool]
     smoothing: Smoothing | None
+    norm_systematics: dict[str, dict[int, tuple[float, float]]]
+    staterror: bool
+    split_normalisation: bool
     sides: Sides | None = None
+    weighted: bool = False
 
     def templates(self, events: Events) -> Templates:
         """Templates of events, each sample scaled to its yields with all of its variations.
@@ -72,6 +82,11 @@ class EventStage:
         sides = _sides_given(events, present)
         if self.sides is not None:
             _check_sides(sides, self.sides)
+        if self.weighted and events.weight is None:
+            raise ValueError(
+                "the events of fit had weights, these have none: pass sample_weight= (in a search "
+                "or a cross-validation, after sklearn.set_config(enable_metadata_routing=True))"
+            )
         factors = self.yields / totals[:, 0]
         nominal = _inside(yields[:, 0], self.keeps) * factors[:, None]
         variance = _inside(variances[:, 0], self.keeps) * factors[:, None] ** 2
@@ -83,7 +98,24 @@ class EventStage:
                     both = yields[k, 1 + 2 * i : 3 + 2 * i]
                     shape = _inside(both, self.keeps) * factors[k]
                     varied.setdefault(systematic, {})[k] = mirrored(nominal[k], shape, given)
-        return Templates(samples, self.is_signal, nominal, variance, varied, sides)
+        one_event = 0.0 if self.smoothing is None else _one_event(events, factors, self.is_signal)
+        return Templates(samples, self.is_signal, nominal, variance, varied, sides, one_event)
+
+    def workspace(self, templates: Templates) -> dict[str, Any]:
+        """Workspace with these templates."""
+        return make_workspace(
+            templates,
+            self.norm_systematics,
+            staterror=self.staterror,
+            split_normalisation=self.split_normalisation,
+        )
+
+
+def _one_event(events: Events, factors: Vector, is_signal: npt.NDArray[np.bool_]) -> float:
+    """Expected background that an average simulated event stands for."""
+    nominal = events.nominal()
+    expected = nominal.expected(factors)[~is_signal[nominal.label]]
+    return float(np.sum(expected**2) / np.sum(expected))
 
 
 def _sides_given(events: Events, present: npt.NDArray[np.bool_]) -> Sides:
@@ -106,7 +138,8 @@ def _fill(events: Events, edges: Vector, smoothing: Smoothing | None) -> tuple[V
     shape = (len(events.labels), events.n_variations, len(edges) + 1)
     options: dict[str, Any] = {"groups": events.group, "n_groups": shape[0] * shape[1]}
     if smoothing is None:
-        open_edges = np.concatenate([[-np.inf], edges, [np.inf]])
+        last = np.nextafter(edges[-1], np.inf)  # which the last bin includes
+        open_edges = np.concatenate([[-np.inf], edges[:-1], [last, np.inf]])
         sums = fill_histogram(events.x, open_edges, events.weight, **options)
     else:
         # With overflow kept, it does not matter where the outermost edges are.
@@ -155,14 +188,13 @@ def find_smoothing(
     n_labels = len(nominal.labels)
     if not isinstance(bandwidth, str):
         return Smoothing(mode, np.full(n_labels, float(bandwidth)))
-    weight = np.ones(len(nominal.x)) if nominal.weight is None else nominal.weight
-    moments = [
-        np.bincount(nominal.label, weight * nominal.x.astype(np.float64) ** power, n_labels)
-        for power in (0, 1, 2)
-    ]
-    number = moments[0] ** 2 / np.bincount(nominal.label, weight.astype(float) ** 2, n_labels)
-    mean = moments[1] / moments[0]
-    spread = np.sqrt(np.maximum(moments[2] / moments[0] - mean**2, 0.0))
+    weight = np.ones(len(nominal.x)) if nominal.weight is None else nominal.weight.astype(float)
+    totals = np.bincount(nominal.label, weight, n_labels)
+    number = totals**2 / np.bincount(nominal.label, weight**2, n_labels)
+    mean = np.bincount(nominal.label, weight * nominal.x, n_labels) / totals
+    distance = nominal.x - mean[nominal.label]
+    square = np.bincount(nominal.label, weight * distance**2, n_labels) / totals
+    spread = np.sqrt(np.maximum(square, 0.0))
     width = spread * number**-0.2
     for label, h in zip(nominal.labels.tolist(), width, strict=True):
         if not h > 0.0:
@@ -185,14 +217,26 @@ def _check_labels(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
 
 def _check_totals(totals: Vector, present: npt.NDArray[np.bool_], events: Events) -> None:
     """Raise ValueError where the weights of a label do not add up to a positive number."""
+    if not present.all():
+        _check_weights(present, events)
     for k, label in enumerate(events.labels.tolist()):
         if not present[k, 0]:
-            raise ValueError(f"label {label!r} has no nominal events with weights, expected some")
+            raise ValueError(f"label {label!r} has no nominal events, expected some")
         for v in np.flatnonzero(present[k] & ~(totals[k] > 0.0)):
             raise ValueError(
                 f"the weights of label {label!r}, {_variation(events, int(v))}, add up to "
                 f"{totals[k, v]:g}, expected a positive number"
             )
+
+
+def _check_weights(present: npt.NDArray[np.bool_], events: Events) -> None:
+    """Raise ValueError where there are events, but all with weights of zero."""
+    rows = np.bincount(events.group, minlength=present.size).reshape(present.shape)
+    for k, v in np.argwhere((rows > 0) & ~present).tolist():
+        raise ValueError(
+            f"the {rows[k, v]} rows of label {events.labels.tolist()[k]!r}, "
+            f"{_variation(events, v)}, have no weight (0, or too small to square)"
+        )
 
 
 def _variation(events: Events, v: int) -> str:

@@ -57,7 +57,7 @@ def encode(values: Any, name: str) -> tuple[Array, Codes]:
             strings = values.cast(polars.String)
             distinct = strings.unique()
             numbers = strings.cast(polars.Enum(distinct)).to_physical()
-            return _used(distinct.to_numpy(), numbers.to_numpy(), name)
+            return _used(distinct.to_numpy(), numbers.to_numpy().astype(np.int32), name)
     array = np.asarray(values)
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
         array = np.asarray(values, dtype=object)  # a list of strings, or of strings and others

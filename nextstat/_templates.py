@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._binning import merge_groups
 from nextstat.exceptions import WorkspaceWarning
 
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -19,7 +18,9 @@ Sides: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
 
 POI = "mu"
 CHANNEL = "events"
-STATERROR = f"staterror_{CHANNEL}"
+STATERROR = f"staterror_{CHANNEL}"  # of the backgrounds
+SIGNAL_STATERROR = "staterror_signal"
+RESERVED = (POI, STATERROR, SIGNAL_STATERROR)
 _POI_BOUNDS = [-10.0, 10.0]  # so that fits of small signals do not end at 0
 
 
@@ -37,6 +38,9 @@ class Templates:
         Of each systematic, for each sample it changes (by its index): expected events up, down.
     sides : dict of (str, str) to tuple of str
         Of each systematic and sample, which of "up" and "down" there were events for.
+    one_event : float
+        Background that a bin needs at least: what an average simulated event stands for where
+        kernels spread events out, else 0.
     """
 
     samples: tuple[str, ...]
@@ -45,6 +49,7 @@ class Templates:
     variance: Vector
     varied: dict[str, dict[int, Vector]]
     sides: Sides
+    one_event: float
 
     @property
     def signal(self) -> Vector:
@@ -64,8 +69,27 @@ class Templates:
         total: Vector = self.variance[~self.is_signal].sum(axis=0)
         return total
 
+    def unsupported(self) -> npt.NDArray[np.bool_]:
+        """Bins whose background is not known to be positive, (n_bins,).
+
+        Nominal or with any one of the variations it is zero or less; or it is smaller than its
+        uncertainty from simulation, as where weights cancel; or than one simulated event.
+        """
+        background, variance = self.background, self.background_variance
+        bad = (background <= 0.0) | (background < self.one_event)
+        bad |= variance > (1.0 + 1e-9) * background**2
+        for of_sample in self.varied.values():
+            for side in (0, 1):
+                shift = [x[side] - self.nominal[k] for k, x in of_sample.items() if self._of(k)]
+                bad |= background + np.sum(shift, axis=0) <= 1e-9 * background
+        return bad
+
+    def _of(self, k: int) -> bool:
+        """Whether a sample is a background."""
+        return not self.is_signal[k]
+
     def merged(self, edges: Vector) -> tuple[Templates, Vector]:
-        """Without bins that expect no background: these join a neighbour, and a warning says so.
+        """With each unsupported bin joined to the neighbour that expects less background.
 
         Returns
         -------
@@ -78,25 +102,21 @@ class Templates:
         ValueError
             If no background or no signal is expected in any bin.
         """
-        for what, total in (
-            ("background", self.background.sum()),
-            ("signal", self.signal.sum()),
-        ):
-            if not total > 0.0:
+        for what, content in (("background", self.background), ("signal", self.signal)):
+            if not content.sum() > 0.0:
                 raise ValueError(
-                    f"{total:g} {what} events are expected between {edges[0]:g} and "
+                    f"{content.sum():g} {what} events are expected between {edges[0]:g} and "
                     f"{edges[-1]:g}, expected more than 0: check lo, hi and the weights"
                 )
-        first = merge_groups(self.background)
-        if len(first) == len(self.background):
-            return self, edges
-        warnings.warn(
-            f"{len(self.background) - len(first)} of {len(self.background)} bins expect no "
-            f"background and were merged with a neighbour; {len(first)} are left",
-            WorkspaceWarning,
-            stacklevel=4,
-        )
-        return self.rebinned(first), np.concatenate([edges[first], edges[-1:]])
+        templates, first = self, np.arange(len(edges) - 1)
+        while len(first) > 1 and (bad := templates.unsupported()).any():
+            background = templates.background
+            k = int(np.where(bad, background, np.inf).argmin())
+            last = len(first) - 1
+            to_left = k == last or (k > 0 and background[k - 1] <= background[k + 1])
+            kept = np.delete(np.arange(len(first)), k if to_left else k + 1)
+            templates, first = templates.rebinned(kept), first[kept]
+        return templates, np.concatenate([edges[first], edges[-1:]])
 
     def rebinned(self, first: npt.NDArray[np.intp]) -> Templates:
         """With bins merged; `first`: the first bin of each group of neighbours."""
@@ -120,6 +140,17 @@ def mirrored(nominal: Vector, shape: Vector, given: tuple[str, ...]) -> Vector:
     other = shape[0] if given == ("up",) else shape[1]
     image = np.maximum(2.0 * nominal - other, np.minimum(nominal, 0.0))
     return np.stack([other, image] if given == ("up",) else [image, other])
+
+
+def warn_of_merged(n_before: int, n_after: int) -> None:
+    """Say how many bins were merged."""
+    if n_after < n_before:
+        warnings.warn(
+            f"{n_before - n_after} of {n_before} bins do not expect background for sure and were "
+            f"merged with a neighbour; {n_after} are left",
+            WorkspaceWarning,
+            stacklevel=4,
+        )
 
 
 def warn_of_mirrored(sides: Sides) -> None:
@@ -153,7 +184,8 @@ def make_workspace(
     norm_systematics : mapping of str to mapping of int to (float, float)
         Of each, for each sample it changes: factors down, up.
     staterror : bool
-        Give every bin an uncertainty from the number of simulated events, common to the samples.
+        Give every bin an uncertainty from the number of simulated events: one common to the
+        backgrounds, one of the signal, which says nothing of the backgrounds.
     split_normalisation : bool
         Make the effect of a systematic on the sum of the bins a normsys, and the rest a histosys
         of the same name.
@@ -186,7 +218,8 @@ def make_workspace(
                 modifiers.append(_histosys(systematic, shape))
         if staterror:
             spread = np.sqrt(templates.variance[k]).tolist()
-            modifiers.append({"name": STATERROR, "type": "staterror", "data": spread})
+            stat = SIGNAL_STATERROR if templates.is_signal[k] else STATERROR
+            modifiers.append({"name": stat, "type": "staterror", "data": spread})
         samples.append(
             {"name": name, "data": templates.nominal[k].tolist(), "modifiers": modifiers}
         )

@@ -13,28 +13,28 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nextstat._asimov import asimov_data
 from nextstat._binning import (
     candidate_edges,
     explicit_edges,
     find_range,
     quantile_edges,
-    sensitive_mergers,
     uniform_edges,
 )
 from nextstat._event_settings import (
+    check_flag,
     check_name,
     check_option,
     check_positive,
+    find_label,
     find_norm_systematics,
-    find_signal,
     find_yields,
 )
 from nextstat._event_stage import EventStage, find_smoothing, nominal_totals
 from nextstat._event_table import Events, read_events
 from nextstat._fit import fit
 from nextstat._options import check_integer
-from nextstat._templates import Templates, make_workspace, warn_of_mirrored
+from nextstat._sensitive_bins import SensitiveBins
+from nextstat._templates import warn_of_merged, warn_of_mirrored
 from nextstat.interpret import rank_impact
 from nextstat.metrics import METRICS, Metric
 from nextstat.model import HistFactoryModel, from_pyhf
@@ -73,7 +73,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         mapping is common to all labels.
     staterror : bool
         Give every bin the uncertainty from the number of simulated events (from the sum of
-        squared weights), one parameter per bin for all samples.
+        squared weights): one parameter per bin for all backgrounds, and one for the signal.
     metric : {"significance", "cls", "upper_limit", "mu_uncertainty"}
         What `score` gives: the expected discovery significance; or, with a minus sign so that
         higher is better, the expected CLs of mu = 1, the expected 95 % CL upper limit on mu, or
@@ -88,7 +88,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         histosys of the same name; by default all of it is a histosys.
     min_background : float
         For "sensitivity": least expected background of a bin.
-    max_mc_error : float
+    max_mc_error : float, optional
         For "sensitivity": largest relative uncertainty of a bin's background from the number of
         simulated events.
     smoothing : {"kde", "sigmoid"}, optional
@@ -125,17 +125,27 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
     The rows of a variation are complete: each sample that a systematic changes comes again as
     rows called "<name>_up" and "<name>_down", with observables and weights as they are then. A
     sample without such rows is not changed; where one side is missing, it is mirrored. Variations
-    are scaled like the nominal sample, so they may change its yields.
+    are scaled like the nominal sample, so they may change its yields. Hence an event and its
+    variations must not be torn apart: split by event (`GroupKFold`), and let successive halving
+    not draw rows at random (another `resource` than "n_samples").
 
-    "sensitivity" merges bins between 200 quantiles of signal and background. Dynamic programming
-    finds, for each number of bins, those with the largest sum of squared Asimov significances,
-    background uncertainties from simulation included, that satisfy `min_background` and
-    `max_mc_error`; the model with the best `metric`, all systematics included, is taken.
+    `score` is the result to expect of an analysis whose templates have the statistics of the
+    events given: with `staterror`, few simulated events cost sensitivity. Pass `yields` where
+    events are divided into folds: by default they are those of the training events.
 
-    A bin where no background is expected joins a neighbour, with a `WorkspaceWarning`.
+    "sensitivity" merges bins between 200 quantiles of signal and background, so that all of them
+    satisfy `min_background` and `max_mc_error`. It compares the bins with the largest sum of
+    squared Asimov significances, background uncertainties from simulation included (by dynamic
+    programming, for each number of bins), equally wide and equally filled ones by the `metric`
+    of the whole model, and moves the edges of the best while that improves it.
 
-    X may also be a workspace, a path to one, or a `HistFactoryModel`: the same metrics,
-    importances and attributes from `model_` on, with its observed data.
+    A bin whose background is not positive for sure joins a neighbour: none is expected, nominally
+    or in a variation, or less than its own uncertainty (or, smoothed, than one simulated event).
+    `fit` says so with a `WorkspaceWarning`; `score` merges bins for itself, silently.
+
+    X may also be a workspace, a path to one, or a `HistFactoryModel`: there are the same metrics,
+    importances, and attributes from `model_` on. Scores do not depend on observed data: nuisance
+    parameters are at their nominal values.
 
     Examples
     --------
@@ -171,7 +181,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         overflow: Literal["drop", "keep"] = "drop",
         split_normalisation: bool = False,
         min_background: float = 0.0,
-        max_mc_error: float = np.inf,
+        max_mc_error: float | None = None,
         smoothing: Literal["kde", "sigmoid"] | None = None,
         bandwidth: float | Literal["scott"] = "scott",
     ) -> None:
@@ -228,16 +238,19 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         FitWarning
             If the fit did not converge.
         """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of an earlier fit
         self._check_parameters()
+        self._stage: EventStage | None = None
         if _is_workspace(X):
-            self._stage: EventStage | None = None
-            self.model_ = _model(X)
+            model = _model(X)
         else:
             self._fit_events(self._events(X, y, sample_weight, variation, reset=True))
-        self.result_ = fit(self.model_)
-        free = ~self.model_.fixed
-        names = zip(self.model_.parameter_names, free, strict=True)
-        self.nuisance_names_ = tuple(name for name, f in names if f and name != self.model_.poi)
+            model = from_pyhf(self.workspace_)
+        self.result_ = fit(model)
+        names = zip(model.parameter_names, model.fixed.tolist(), strict=True)
+        self.nuisance_names_ = tuple(name for name, f in names if not f and name != model.poi)
+        self.model_ = model
         return self
 
     def score(
@@ -265,8 +278,9 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         check_option(self.metric, "metric", METRICS)
         if _is_workspace(X):
-            return METRICS[self.metric](_model(X), None)
-        return self._evaluate(self.workspace(X, y, sample_weight, variation))
+            return METRICS[self.metric](_model(X))
+        workspace = self.workspace(X, y, sample_weight, variation)
+        return METRICS[self.metric](from_pyhf(workspace))
 
     def workspace(
         self, X: Any, y: Any, sample_weight: Any = None, variation: Any = None
@@ -293,7 +307,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError("fit was given a workspace: it has not learned to bin events")
         events = self._events(X, y, sample_weight, variation, reset=False)
         templates, _ = self._stage.templates(events).merged(self._stage.edges)
-        return self._workspace(templates)
+        return self._stage.workspace(templates)
 
     @property
     def feature_importances_(self) -> Vector:
@@ -322,10 +336,15 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         check_option(self.overflow, "overflow", ("drop", "keep"))
         if self.smoothing is not None:
             check_option(self.smoothing, "smoothing", ("kde", "sigmoid"))
+        check_flag(self.staterror, "staterror")
+        check_flag(self.split_normalisation, "split_normalisation")
         check_positive(self.luminosity, "luminosity")
         check_positive(self.min_background, "min_background", or_zero=True)
-        check_positive(self.max_mc_error, "max_mc_error")
-        if self.bandwidth != "scott":
+        if self.max_mc_error is not None:
+            check_positive(self.max_mc_error, "max_mc_error")
+        if isinstance(self.bandwidth, str):
+            check_option(self.bandwidth, "bandwidth", ("scott",))
+        else:
             check_positive(self.bandwidth, "bandwidth")
 
     def _events(self, X: Any, y: Any, sample_weight: Any, variation: Any, *, reset: bool) -> Events:
@@ -353,34 +372,40 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit_events(self, events: Events) -> None:
         labels = events.labels
-        is_signal = find_signal(self.signal, labels)
-        find_norm_systematics(self.norm_systematics, labels)
+        signal = find_label(self.signal, labels)
+        for systematic in events.systematics:
+            check_name(systematic, "variation")
         nominal = events.nominal()
         totals = nominal_totals(nominal)
         yields = self.luminosity * totals
         if self.yields is not None:
             yields = find_yields(self.yields, labels)
-        for systematic in events.systematics:
-            check_name(systematic, "variation")
-        self.classes_ = labels
-        self.signal_ = labels[is_signal].tolist()[0]
-        self.yields_ = dict(zip(labels.tolist(), yields.tolist(), strict=True))
         learned, keep = isinstance(self.binning, str), self.overflow == "keep"
         stage = EventStage(
             labels=labels,
-            is_signal=is_signal,
+            is_signal=np.array([label == signal for label in labels.tolist()]),
             yields=yields,
             edges=np.empty(0),
             keeps=(keep or (learned and self.lo is None), keep or (learned and self.hi is None)),
             smoothing=find_smoothing(self.smoothing, self.bandwidth, nominal),
+            norm_systematics=find_norm_systematics(self.norm_systematics, labels),
+            staterror=bool(self.staterror),
+            split_normalisation=bool(self.split_normalisation),
         )
         expected = nominal.expected(yields / totals)
         stage = replace(stage, edges=self._learn_edges(stage, events, nominal, expected))
         templates, self.edges_ = stage.templates(events).merged(stage.edges)
+        warn_of_merged(len(stage.edges) - 1, len(self.edges_) - 1)
         warn_of_mirrored(templates.sides)
-        self._stage = replace(stage, edges=self.edges_, sides=templates.sides)
-        self.workspace_ = self._workspace(templates)
-        self.model_ = from_pyhf(self.workspace_)
+        self._stage = replace(
+            stage,
+            edges=self.edges_,
+            sides=templates.sides,
+            weighted=events.weight is not None,
+        )
+        self.classes_, self.signal_ = labels, signal
+        self.yields_ = dict(zip(labels.tolist(), yields.tolist(), strict=True))
+        self.workspace_ = stage.workspace(templates)
 
     def _learn_edges(
         self, stage: EventStage, events: Events, nominal: Events, expected: Vector
@@ -395,33 +420,16 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             return quantile_edges(nominal.x, expected, ends, self.n_bins)
         of_signal = stage.is_signal[nominal.label]
         edges = candidate_edges(nominal.x, expected, of_signal, ends)
-        first = self._most_sensitive(replace(stage, edges=edges).templates(events))
-        return np.concatenate([edges[first], edges[-1:]])
-
-    def _most_sensitive(self, fine: Templates) -> npt.NDArray[np.intp]:
-        """Where the bins start that give the best metric, all systematics included."""
-        mergers = sensitive_mergers(
-            fine.signal,
-            fine.background,
-            fine.background_variance,
+        metric = METRICS[self.metric]
+        first = SensitiveBins(
+            replace(stage, edges=edges).templates(events),
+            edges,
             self.n_bins,
             min_background=self.min_background,
-            max_mc_error=self.max_mc_error,
-        )
-        return max(mergers, key=lambda first: self._evaluate(self._workspace(fine.rebinned(first))))
-
-    def _workspace(self, templates: Templates) -> dict[str, Any]:
-        return make_workspace(
-            templates,
-            find_norm_systematics(self.norm_systematics, self.classes_),
-            staterror=self.staterror,
-            split_normalisation=self.split_normalisation,
-        )
-
-    def _evaluate(self, workspace: dict[str, Any]) -> float:
-        """The metric before any data: nuisance parameters at their nominal values."""
-        model = from_pyhf(workspace)
-        return METRICS[self.metric](model, asimov_data(model, 0.0, nuisances="nominal"))
+            max_mc_error=np.inf if self.max_mc_error is None else self.max_mc_error,
+            value=lambda templates: metric(from_pyhf(stage.workspace(templates))),
+        ).search()
+        return np.concatenate([edges[first], edges[-1:]])
 
 
 def _is_workspace(X: object) -> bool:

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, _safe_indexing, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from nextstat._event_table import nominal_rows
 from nextstat._labels import encode
@@ -21,6 +20,7 @@ from nextstat._toys import toy_data
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.interpret import RankingMethod, rank_impact
+from nextstat.metrics import last_step
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.plot import ranking
 
@@ -64,8 +64,9 @@ def impact_importance(
     -------
     sklearn.utils.Bunch
         ``importances_mean``, ``importances_std`` (n_nuisances,), ``importances`` (n_nuisances,
-        n_repeats), in the order of ``nuisance_names``. A repetition whose fit did not converge is
-        NaN, left out of mean and standard deviation, and a `FitWarning` says so.
+        n_repeats), in the order of ``nuisance_names``. NaN, and left out of mean and standard
+        deviation: a parameter at its bound, which has no error; and a repetition whose fit did
+        not converge, of which a `FitWarning` tells.
 
     Raises
     ------
@@ -82,6 +83,7 @@ def impact_importance(
         repeats: Iterator[Repeat] = ((analysis.model_, toy) for toy in toys)
     else:
         event = _event_of_row(y, variation, groups)
+        check_consistent_length(X, event)
         repeats = (
             (from_pyhf(analysis.workspace(*drawn)), None)
             for drawn in _bootstraps((X, y, sample_weight, variation), event, n_repeats, rng)
@@ -102,8 +104,12 @@ def impact_importance(
 
 def _event_of_row(y: Any, variation: Any, groups: Any) -> npt.NDArray[np.int32]:
     """Code of the event that each row is of, (n_rows,)."""
+    if y is None:
+        raise ValueError("X is given but y is not, expected the labels of the events")
     if groups is not None:
         _, event = encode(groups, "groups")
+        if len(event) != len(y):
+            raise ValueError(f"groups has {len(event)} entries for {len(y)} labels")
         return event
     if nominal_rows(variation, len(y)) is not None:
         raise ValueError(
@@ -203,13 +209,11 @@ class ImpactDisplay:
 
 def _analysis_of(estimator: Any, X: Any = None) -> tuple[HistFactoryEstimator, Any]:
     """The fitted analysis at the end of a pipeline, and the events as they reach it."""
-    while isinstance(estimator, Pipeline):
-        X = X if X is None else estimator[:-1].transform(X)
-        estimator = estimator[-1]
-    if not isinstance(estimator, HistFactoryEstimator):
+    last, X = last_step(estimator, X)
+    if not isinstance(last, HistFactoryEstimator):
         raise TypeError(
-            f"estimator is a {type(estimator).__name__}, expected a HistFactoryEstimator or a "
+            f"estimator is a {type(last).__name__}, expected a HistFactoryEstimator or a "
             "Pipeline that ends in one"
         )
-    check_is_fitted(estimator)
-    return estimator, X
+    check_is_fitted(last)
+    return last, X

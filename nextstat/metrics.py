@@ -6,10 +6,13 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from nextstat._asimov import asimov_data
+from nextstat._event_settings import find_label
 from nextstat._fit import fit
 from nextstat._hypotest import hypotest, significance
 from nextstat._limit import upper_limit
@@ -21,27 +24,30 @@ if TYPE_CHECKING:
     from nextstat.estimator import HistFactoryEstimator
 
 Metric: TypeAlias = Literal["significance", "cls", "upper_limit", "mu_uncertainty"]
-Background: TypeAlias = "npt.ArrayLike | None"
 
 
-def _significance(model: HistFactoryModel, background: Background) -> float:
-    return significance(model, expected=True)
+def _significance(model: HistFactoryModel) -> float:
+    return significance(model, data=_asimov(model, 1.0))
 
 
-def _cls(model: HistFactoryModel, background: Background) -> float:
-    return -float(hypotest(model, 1.0, data=background).expected[2])
+def _cls(model: HistFactoryModel) -> float:
+    return -hypotest(model, 1.0, data=_asimov(model, 0.0)).cls
 
 
-def _upper_limit(model: HistFactoryModel, background: Background) -> float:
-    return -float(upper_limit(model, data=background).expected[2])
+def _upper_limit(model: HistFactoryModel) -> float:
+    return -upper_limit(model, data=_asimov(model, 0.0), expected=False).observed
 
 
-def _mu_uncertainty(model: HistFactoryModel, background: Background) -> float:
-    return -check_converged(fit(model)).error(str(model.poi))
+def _mu_uncertainty(model: HistFactoryModel) -> float:
+    return -check_converged(fit(model, _asimov(model, 1.0))).error(str(model.poi))
 
 
-# Of a model, and of data without signal for the tests of exclusion: the model's own if None.
-METRICS: dict[str, Callable[[HistFactoryModel, Background], float]] = {
+def _asimov(model: HistFactoryModel, mu: float) -> npt.NDArray[np.float64]:
+    """Data as expected before any were taken: no score may depend on those observed."""
+    return asimov_data(model, mu, nuisances="nominal")
+
+
+METRICS: dict[str, Callable[[HistFactoryModel], float]] = {
     "significance": _significance,
     "cls": _cls,
     "upper_limit": _upper_limit,
@@ -68,7 +74,8 @@ def get_scorer(metric: Metric, **options: Any) -> MetricScorer:
         As for `HistFactoryEstimator`; higher is better.
     **options
         For classifiers: parameters of the `HistFactoryEstimator` that bins their probability,
-        between 0 and 1 by default. Its bins are taken from the events that are scored.
+        between 0 and 1 by default, or their decision function, over its whole range by default.
+        Its bins are taken from the events that are scored.
 
     Returns
     -------
@@ -87,6 +94,15 @@ def get_scorer(metric: Metric, **options: Any) -> MetricScorer:
     >>> scoring = {"Z": get_scorer("significance"), "limit": get_scorer("upper_limit")}
     """
     return MetricScorer(metric, options)
+
+
+def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """The last step of a pipeline, and the events as they reach it; X may be None."""
+    while isinstance(estimator, Pipeline):
+        if X is not None and len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator[-1]
+    return estimator, X
 
 
 class MetricScorer:
@@ -110,15 +126,15 @@ class MetricScorer:
         from nextstat.score_transformer import signal_scores
 
         metadata = {"sample_weight": sample_weight, "variation": variation}
-        last = estimator
-        while isinstance(last, Pipeline):
-            X = last[:-1].transform(X)
-            last = last[-1]
+        last, X = last_step(estimator, X)
         if isinstance(last, HistFactoryEstimator):
             return self._with_metric(last).score(X, y, **metadata)
-        options = {"lo": 0.0, "hi": 1.0, **self.options, "metric": self.metric}
-        analysis = HistFactoryEstimator(**options)
-        scores = signal_scores(last, X, analysis.signal)
+        options = {**self.options, "metric": self.metric}
+        if hasattr(last, "predict_proba"):
+            options = {"lo": 0.0, "hi": 1.0, **options}
+        signal = find_label(options.get("signal"), last.classes_)
+        analysis = HistFactoryEstimator(**{**options, "signal": signal})
+        scores = signal_scores(last, X, signal)
         return analysis.fit(scores, y, **metadata).score(scores, y, **metadata)
 
     def _with_metric(self, fitted: HistFactoryEstimator) -> HistFactoryEstimator:

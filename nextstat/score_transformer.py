@@ -13,7 +13,7 @@ from sklearn.utils import Tags, _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from nextstat._event_settings import check_option, find_signal
+from nextstat._event_settings import check_flag, check_option, find_label
 from nextstat._event_table import nominal_rows, read_labels, read_weights
 from nextstat._labels import encode
 
@@ -40,7 +40,8 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
     cv : int, splitter, iterable of splits, or None
         Cross-fitting. `fit_transform` then scores every event, with its variations, by a
         classifier that was not trained on it, so that templates made from training events are
-        not optimistic; `transform` uses one classifier trained on all of them.
+        not optimistic; `transform` uses one classifier trained on all of them. Splits given as
+        an iterable count nominal rows only.
 
     Attributes
     ----------
@@ -105,14 +106,17 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
             If lengths differ, there is no signal or no background, an option is unknown, or
             there are weights which the classifier cannot take.
         """
+        for name in ("classes_", "signal_", "classifier_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
         check_option(self.output, "output", ("signal", "all"))
         nominal = _Nominal(X, y, sample_weight, variation)
-        self.classes_, code = read_labels(nominal.y, len(nominal.y))
-        is_signal = find_signal(self.signal, self.classes_)
-        self.signal_ = self.classes_[is_signal].tolist()[0]
-        if self.balance:
-            nominal.balance(is_signal[code])
-        self.classifier_ = nominal.train(clone(self.classifier), slice(None))
+        classes, code = read_labels(nominal.y, len(nominal.y))
+        signal = find_label(self.signal, classes)
+        if check_flag(self.balance, "balance"):
+            nominal.balance(code == classes.tolist().index(signal))
+        classifier = nominal.train(clone(self.classifier), slice(None))
+        _response_method(classifier)
+        self.classes_, self.signal_, self.classifier_ = classes, signal, classifier
         return self
 
     def fit_transform(
@@ -138,6 +142,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         (n_rows, 1) or (n_rows, n_labels) ndarray, or what `set_output` chose
         """
         self.fit(X, y, sample_weight, variation)
+        (X,) = indexable(X)
         if self.cv is None:
             return self._scores(self.classifier_, X)
         nominal = _Nominal(X, y, sample_weight, variation)
@@ -147,6 +152,11 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         parts: list[tuple[npt.NDArray[np.intp], Scores]] = []
         for rows in trained_on:
             classifier = nominal.train(clone(self.classifier), rows)
+            if len(classifier.classes_) < len(self.classes_):
+                raise ValueError(
+                    f"a fold of cv has nominal events of {classifier.classes_.tolist()} only to "
+                    f"learn from, expected all of {self.classes_.tolist()}; use fewer folds"
+                )
             scored = np.flatnonzero(fold == len(parts))
             parts.append((scored, self._scores(classifier, _safe_indexing(X, scored))))
         scores = np.empty((len(fold), parts[0][1].shape[1]), parts[0][1].dtype)
@@ -202,8 +212,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
     def _scores(self, classifier: Any, X: Any) -> Scores:
         if self.output == "signal":
             return signal_scores(classifier, X, self.signal_)
-        scores = _responses(classifier, X)
-        return scores if scores.ndim == 2 else np.column_stack([-scores, scores])
+        return _responses(classifier, X)
 
 
 def signal_scores(classifier: Any, X: Any, signal: Any) -> Scores:
@@ -213,22 +222,30 @@ def signal_scores(classifier: Any, X: Any, signal: Any) -> Scores:
     ----------
     classifier : fitted classifier
     X : (n_rows, n_features)
-    signal : label, or None
-        As for `ScoreTransformer`.
+    signal : label
     """
-    is_signal = find_signal(signal, classifier.classes_)
-    scores = _responses(classifier, X)
-    if scores.ndim == 1:  # a decision function in favour of the second of two labels
-        return scores[:, None] if is_signal[1] else -scores[:, None]
-    return scores[:, is_signal]
+    column = classifier.classes_.tolist().index(signal)
+    return _responses(classifier, X)[:, column : column + 1]
 
 
 def _responses(classifier: Any, X: Any) -> Scores:
-    """(n_rows, n_labels) or, for decision functions of two labels, (n_rows,)."""
+    """One column for each label, (n_rows, n_labels): larger in favour of it."""
+    scores: Scores = getattr(classifier, _response_method(classifier))(X)
+    n_labels = len(classifier.classes_)
+    if scores.ndim == 1 and n_labels == 2:  # a decision in favour of the second label
+        return np.column_stack([-scores, scores])
+    if scores.shape != (len(scores), n_labels):
+        raise ValueError(
+            f"{classifier!r} gives scores of shape {scores.shape} for {n_labels} labels, expected "
+            "one for each label (decision_function_shape='ovr')"
+        )
+    return scores
+
+
+def _response_method(classifier: Any) -> str:
     for method in ("predict_proba", "decision_function"):
         if hasattr(classifier, method):
-            scores: Scores = getattr(classifier, method)(X)
-            return scores
+            return method
     raise ValueError(
         f"{classifier!r} has neither predict_proba nor decision_function, expected a classifier "
         "with one of them"
@@ -311,6 +328,8 @@ class _Nominal:
         trained_on: list[npt.NDArray[np.intp]] = []
         by_group = get_routing_for_object(splitter).consumes("split", ["groups"])
         for train, test in splitter.split(self.X, self.y, nominal_event if by_group else None):
+            if len(np.intersect1d(train, test)):
+                raise ValueError("cv trains on events that the same fold scores")
             if (fold_of_nominal[test] >= 0).any():
                 raise ValueError("cv scores some events twice, expected folds that do not overlap")
             fold_of_nominal[test] = len(trained_on)

@@ -113,7 +113,8 @@ def workspace_by_hand(
                 modifiers.append({"name": name, "type": "histosys", "data": data})
         if staterror:
             spread = (factor * np.sqrt(variances)).tolist()
-            modifiers.append({"name": "stat", "type": "staterror", "data": spread})
+            stat = "stat_signal" if label == "signal" else "stat"
+            modifiers.append({"name": stat, "type": "staterror", "data": spread})
         data = (factor * values).tolist()
         samples.append({"name": label, "data": data, "modifiers": modifiers})
     total = np.sum([s["data"] for s in samples], axis=0).tolist()

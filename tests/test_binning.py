@@ -15,10 +15,10 @@ from nextstat._binning import (
     asimov_q0,
     candidate_edges,
     find_range,
-    merge_groups,
     quantile_edges,
     sensitive_mergers,
 )
+from nextstat._templates import Templates
 
 Vector = npt.NDArray[np.float64]
 
@@ -105,17 +105,31 @@ def test_sensitive_mergers_against_all_partitions(
         assert value(first) == pytest.approx(best[m - 1], rel=1e-9)
 
 
-@given(st.lists(st.floats(-2.0, 10.0), min_size=1, max_size=10).filter(lambda b: sum(b) > 1e-6))
-def test_merged_bins_expect_background(background: list[float]) -> None:
-    """As many bins as before where nothing is empty; neighbours only, nothing lost."""
-    first = merge_groups(np.array(background))
-    merged = np.add.reduceat(background, first)
-    assert first[0] == 0
-    assert (np.diff(first) > 0).all()
-    assert merged.sum() == pytest.approx(sum(background))
-    assert (merged > 0.0).all()
-    if min(background) > 0.0:
-        assert len(first) == len(background)
+@given(
+    data=st.data(),
+    background=st.lists(st.floats(-2.0, 10.0), min_size=1, max_size=10).filter(
+        lambda b: sum(b) > 1e-6
+    ),
+)
+def test_merged_bins_expect_background(data: st.DataObject, background: list[float]) -> None:
+    """Neighbours only, nothing lost, every bin supported as far as one bin can be."""
+    b, rng = np.array(background), np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    n = len(b)
+    nominal = np.stack([np.ones(n), b])
+    varied = {"a": {1: np.stack([b - rng.exponential(0.3, n), b])}}
+    variance = np.stack([np.ones(n), rng.exponential(1.0, n)])
+    is_signal = np.array([True, False])
+    fine = Templates(("s", "b"), is_signal, nominal, variance, varied, {}, one_event=0.0)
+    edges = np.arange(n + 1.0)
+    merged, kept = fine.merged(edges)
+    assert kept[0] == 0
+    assert kept[-1] == n
+    assert (np.diff(kept) > 0).all()
+    np.testing.assert_allclose(merged.nominal.sum(axis=1), nominal.sum(axis=1))
+    if len(kept) > 2:
+        assert not merged.unsupported().any()
+    if not fine.unsupported().any():
+        assert merged is fine
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 2000), n_bins=st.integers(1, 30))

@@ -22,6 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 import nextstat
 from nextstat import HistFactoryEstimator
+from nextstat._binning import asimov_q0
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import FitWarning, WorkspaceWarning
 from nextstat.interpret import rank_impact
@@ -140,11 +141,12 @@ def test_one_side_is_mirrored(side: str) -> None:
 
 def test_mirrored_side_is_not_negative() -> None:
     """An upward variation of more than 100 % has no mirror image below zero."""
-    X, y = [[0.2], [0.3], [0.7], [0.6]], ["top", "signal", "top", "top"]
-    variation = ["nominal", "nominal", "nominal", "a_up"]
-    est = analysis(observable=0, yields={"top": 10.0, "signal": 3.0}, n_bins=2)
+    X = [[0.2], [0.3], [0.7], [0.6], [0.1], [0.9]]
+    y = ["top", "signal", "top", "top", "wjets", "wjets"]
+    variation = ["nominal", "nominal", "nominal", "a_up", "nominal", "nominal"]
+    est = analysis(observable=0, yields={"top": 10.0, "signal": 3.0, "wjets": 5.0}, n_bins=2)
     with pytest.warns(WorkspaceWarning, match="mirror image"):
-        workspace = est.fit(X, y, [1.0, 1.0, 0.5, 4.0], variation).workspace_
+        workspace = est.fit(X, y, [1.0, 1.0, 0.5, 4.0, 1.0, 1.0], variation).workspace_
     top = workspace["channels"][0]["samples"][1]
     shape = next(m["data"] for m in top["modifiers"] if m["type"] == "histosys")
     assert shape["lo_data"][1] == 0.0
@@ -155,15 +157,83 @@ def test_bins_without_background_are_merged() -> None:
     X = [[0.1], [0.15], [0.3], [0.5], [0.7], [0.9], [0.95]]
     y = ["top", "top", "top", "signal", "top", "signal", "signal"]
     est = analysis(observable=0, n_bins=5, yields={"top": 40.0, "signal": 9.0})
-    with pytest.warns(WorkspaceWarning, match="2 of 5 bins expect no background"):
+    with pytest.warns(WorkspaceWarning, match="2 of 5 bins do not expect background for sure"):
         est.fit(X, y)
     np.testing.assert_allclose(est.edges_, [0.0, 0.2, 0.6, 1.0])
     signal, top = est.workspace_["channels"][0]["samples"]
     assert signal["data"] == pytest.approx([0.0, 3.0, 6.0])
     assert top["data"] == pytest.approx([20.0, 10.0, 10.0])
-    with pytest.warns(WorkspaceWarning, match="1 of 3 bins expect no background"):
-        assert est.score(X[:4], y[:4]) > 0.0
+    workspace = est.workspace(X[:4], y[:4])
+    assert len(workspace["observations"][0]["data"]) == 2
     assert len(est.edges_) == 4
+
+
+def test_last_edge_is_in_the_last_bin() -> None:
+    """Scores of exactly 1, and the largest of integers."""
+    X, y = [[0.1], [0.3], [0.6], [1.0], [0.8], [1.0]], ["b"] * 4 + ["signal"] * 2
+    for options in ({"n_bins": 2, "lo": 0, "hi": 1}, {"binning": [0.0, 0.5, 1.0]}):
+        est = HistFactoryEstimator(**options, yields={"b": 100.0, "signal": 20.0}).fit(X, y)
+        b, signal = est.workspace_["channels"][0]["samples"]
+        assert b["data"] == [50.0, 50.0]
+        assert signal["data"] == [0.0, 20.0]
+        np.testing.assert_array_equal(est.edges_, [0.0, 0.5, 1.0])
+
+
+def test_simulated_statistics_of_the_background_are_its_own() -> None:
+    """However large the signal: as known as an auxiliary count of the same precision."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(1025, 1))
+    y = np.array(["b"] * 25 + ["signal"] * 1000)
+    est = HistFactoryEstimator(1, 0, 1, yields={"b": 25.0, "signal": 25.0}).fit(X, y)
+    exact = asimov_q0(np.array([25.0]), np.array([25.0]), np.array([25.0])) ** 0.5
+    assert est.score(X, y) == pytest.approx(exact[0], rel=0.1)
+    without = est.set_params(staterror=False).fit(X, y).score(X, y)
+    assert without > 1.3 * exact[0]
+
+
+@pytest.mark.parametrize("case", ["cancel", "vary", "kernel"])
+def test_background_of_no_substance(case: str) -> None:
+    """Weights that cancel, a variation that empties a bin, the far tail of a kernel."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.uniform(0.0, 1.0, 300), [1.2, 1.4, 1.6], rng.uniform(1.0, 2.0, 300)])
+    y = np.array(["b"] * 303 + ["signal"] * 300)
+    weight, variation, options = np.ones(603), np.full(603, "nominal"), {}
+    if case == "cancel":
+        weight[300:303] = [0.1, 0.2, -0.3]
+    elif case == "vary":
+        moved = np.where(np.arange(603) // 300 == 1, np.where(y == "b", 0.5, X), X)
+        X = np.concatenate([X, moved, X])
+        variation = np.repeat(["nominal", "a_up", "a_down"], 603)
+        y, weight = np.tile(y, 3), np.tile(weight, 3)
+    else:
+        X[:300], X[303:], weight[300:303] = 0.1 * X[:300], X[303:] + 2.0, 0.0
+        options = {"smoothing": "kde", "bandwidth": 0.2, "hi": 4.0}
+    est = HistFactoryEstimator(2, **{"lo": 0.0, "hi": 2.0, **options})
+    with pytest.warns(WorkspaceWarning, match="1 of 2 bins do not expect background for sure"):
+        est.fit(X[:, None], y, weight, variation)
+    assert est.edges_.tolist() == [0.0, options.get("hi", 2.0)]
+
+
+def test_a_failed_fit_forgets_the_one_before() -> None:
+    """Nothing of two fits is mixed; neither of events and of a workspace."""
+    sample = make_sample()
+    est = analysis(norm_systematics=NORM).fit(*sample.all)
+    with pytest.raises(ValueError, match="background events are expected"):
+        est.set_params(lo=5.0, hi=6.0).fit(*sample.all)
+    with pytest.raises(NotFittedError):
+        est.score(*sample.all)
+    assert not [name for name in vars(est) if name.endswith("_") and "model" in name]
+    est.set_params(lo=0.0, hi=1.0).fit(*sample.all).fit(make_workspace(1, 4, 3, 5, random_state=2))
+    for name in ("edges_", "classes_", "yields_", "workspace_", "n_features_in_"):
+        assert not hasattr(est, name)
+
+
+def test_only_the_metric_changes_after_fit() -> None:
+    sample = make_sample()
+    est = analysis(norm_systematics=NORM).fit(*sample.all)
+    score = est.score(*sample.all)
+    est.set_params(norm_systematics=None, staterror=False, yields=None, split_normalisation=True)
+    assert est.score(*sample.all) == score
 
 
 def test_yields() -> None:
@@ -365,8 +435,12 @@ def test_workspace_in_place_of_events(kind: str, tmp_path: Path) -> None:
     }[kind]
     est = HistFactoryEstimator().fit(X)
     assert est.result_.nll == pytest.approx(nextstat.fit(model).nll)
-    assert est.score(X) == nextstat.significance(model, expected=True)
-    assert est.set_params(metric="cls").score(X) == -nextstat.hypotest(model, 1.0).expected[2]
+    with_signal, background = (
+        nextstat.asimov_data(model, mu, nuisances="nominal") for mu in (1.0, 0.0)
+    )
+    assert est.score(X) == nextstat.significance(model, data=with_signal)
+    cls = nextstat.hypotest(model, 1.0, data=background).expected[2]
+    assert est.set_params(metric="cls").score(X) == pytest.approx(-cls, rel=1e-6)
     rows = {row["name"]: row["total_impact"] for row in rank_impact(model)}
     assert est.feature_importances_.tolist() == [rows[name] for name in est.nuisance_names_]
     with pytest.raises(ValueError, match="fit was given a workspace"):
@@ -405,6 +479,16 @@ def test_sensitivity_binning() -> None:
     assert (errors <= 0.1 * background).all()
     uniform = analysis().fit(*sample.all)
     assert est.score(*sample.all) > uniform.score(*sample.all)
+
+
+def test_sensitive_bins_are_at_least_as_good_as_others() -> None:
+    """On the training events; with a systematic that other bins measure."""
+    sample = make_sample(n=3000, systematics=("jes",))
+    scores = {
+        binning: analysis(binning=binning, lo=-0.5, hi=2.0).fit(*sample.all).score(*sample.all)
+        for binning in ("uniform", "quantile", "sensitivity")
+    }
+    assert scores["sensitivity"] > 0.99 * max(scores.values())
 
 
 def test_sensitivity_binning_follows_the_metric() -> None:
@@ -461,6 +545,12 @@ BAD: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
     ({"binning": [0.0, 0.0, 1.0]}, (X3, [0, 1, 1]), "expected finite, increasing edges"),
     ({"binning": [1.0]}, (X3, [0, 1, 1]), "binning has shape (1,), expected at least two"),
     ({"n_bins": 0}, (X3, [0, 1, 1]), "n_bins is 0, expected at least 1"),
+    ({"staterror": "no"}, (X3, [0, 1, 1]), "staterror is 'no', expected True or False"),
+    ({"luminosity": np.inf}, (X3, [0, 1, 1]), "luminosity is inf, expected a number > 0"),
+    ({"lo": -np.inf}, (X3, [0, 1, 1]), "expected lo < hi, both finite"),
+    ({"lo": 0.3, "hi": 0.3 + 1e-16}, (X3, [0, 1, 1]), "cannot be divided into 10 equally wide"),
+    ({"norm_systematics": ["xs"]}, (X3, [0, 1, 1]), "expected a mapping of names to sizes"),
+    ({"yields": {0: None, 1: 1.0}}, (X3, [0, 1, 1]), "yields[0] is None, expected a number"),
     ({"metric": "auc"}, (X3, [0, 1, 1]), "metric is 'auc', expected one of"),
     ({"overflow": "clip"}, (X3, [0, 1, 1]), "overflow is 'clip'"),
     ({"smoothing": "box"}, (X3, [0, 1, 1]), "smoothing is 'box'"),
@@ -475,7 +565,7 @@ BAD: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
     ({"observable": 1}, (X3, [0, 1, 1]), "observable is 1, but X has 1 columns"),
     ({"observable": "m"}, (X3, [0, 1, 1]), "observable is 'm', expected a column of X"),
     ({"yields": {0: 1.0}}, (X3, [0, 1, 1]), "yields has no entry for label 1, only [0]"),
-    ({"yields": {0: 1.0, 1: 0.0}}, (X3, [0, 1, 1]), "yields[1] is 0.0, expected a positive"),
+    ({"yields": {0: 1.0, 1: 0.0}}, (X3, [0, 1, 1]), "yields[1] is 0.0, expected a number > 0"),
     (
         {"yields": {0: 1.0, 1: 1.0, 2: 1.0}},
         (X3, [0, 1, 1]),
@@ -498,8 +588,8 @@ BAD: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
 
 @pytest.mark.parametrize(("options", "arguments", "message"), BAD)
 def test_bad_input(options: dict[str, Any], arguments: tuple[Any, ...], message: str) -> None:
-    """A ValueError that names what was found and what was expected."""
-    with pytest.raises(ValueError) as error:
+    """An error that names what was found and what was expected."""
+    with pytest.raises((ValueError, TypeError)) as error:
         HistFactoryEstimator(**options).fit(*arguments)
     assert message in str(error.value)
 
@@ -515,6 +605,11 @@ def test_events_to_score_are_like_those_of_fit() -> None:
         (sample.rows(y != "top").all, "label 'top' has no events in y"),
         ((X, np.where(y == "top", "tt", y), weight, variation), "y holds 'tt', which fit did not"),
         ((X[:, :1], y, weight, variation), "X has 1 features, but HistFactoryEstimator"),
+        ((X, y, None, variation), "the events of fit had weights, these have none"),
+        (
+            (X, y, np.where(variation == "jes_up", 0.0, weight), variation),
+            "rows of label 'signal', jes_up, have no weight",
+        ),
     ]:
         with pytest.raises(ValueError) as error:
             est.score(*events)

@@ -34,11 +34,14 @@ def test_pseudo_experiments(analysis: HistFactoryEstimator) -> None:
     seed = int(np.random.RandomState(1).randint(2**31))
     for k, toy in enumerate(nextstat.toy_data(analysis.model_, 3, seed=seed)):
         rows = {r["name"]: r["total_impact"] for r in rank_impact(analysis.model_, data=toy)}
-        assert found.importances[:, k].tolist() == [rows[x] for x in analysis.nuisance_names_]
-    np.testing.assert_allclose(found.importances_mean, found.importances.mean(axis=1))
-    np.testing.assert_allclose(found.importances_std, found.importances.std(axis=1))
+        expected = [rows[x] for x in analysis.nuisance_names_]
+        np.testing.assert_array_equal(found.importances[:, k], expected)
+    np.testing.assert_allclose(found.importances_mean, np.nanmean(found.importances, axis=1))
+    np.testing.assert_allclose(found.importances_std, np.nanstd(found.importances, axis=1))
     many = impact_importance(analysis, n_repeats=40, random_state=0).importances_mean
-    np.testing.assert_allclose(many, analysis.feature_importances_, rtol=0.3, atol=0.01)
+    large = analysis.feature_importances_ > 0.2
+    assert large.sum() > 2
+    np.testing.assert_allclose(many[large], analysis.feature_importances_[large], rtol=0.2)
 
 
 def test_bootstraps(analysis: HistFactoryEstimator) -> None:
@@ -64,7 +67,7 @@ def test_bootstrap_without_variations() -> None:
     sample = make_sample(systematics=())
     est = HistFactoryEstimator(3, 0.0, 1.0, observable=1).fit(sample.X, sample.y)
     found = impact_importance(est, sample.X, sample.y, n_repeats=4, random_state=0)
-    assert found.importances.shape == (3, 4)
+    assert found.importances.shape == (6, 4)
     assert (found.importances_std > 0.0).all()
 
 
@@ -129,5 +132,13 @@ def test_bad_input(analysis: HistFactoryEstimator) -> None:
         impact_importance(HistFactoryEstimator())
     with pytest.raises(TypeError, match="estimator is a LogisticRegression, expected"):
         impact_importance(LogisticRegression())
+    sample = make_sample()
+    X, y = sample.X, sample.y
+    with pytest.raises(ValueError, match="X is given but y is not"):
+        impact_importance(analysis, X)
+    with pytest.raises(ValueError, match="groups has 10 entries"):
+        impact_importance(analysis, X, y, groups=np.arange(10))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        impact_importance(analysis, X[:10], y)
     with pytest.raises(ValueError, match="n_repeats is 0"):
         impact_importance(analysis, n_repeats=0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,3 +187,11 @@ def test_errors(values: Any, message: str) -> None:
     """What is no column of labels is a ValueError that says why."""
     with pytest.raises(ValueError, match=message):
         encode(values, "y")
+
+
+def test_many_polars_categories() -> None:
+    """More than one byte can number."""
+    values = pl.Series([f"event {k}" for k in range(70_000)])
+    for series in (values, values.cast(pl.Categorical), values[:300]):
+        unique, codes = encode(series, "groups")
+        assert unique[codes].tolist() == series.cast(pl.String).to_list()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from events import YIELDS, make_sample
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import LinearSVC
 
 from nextstat import HistFactoryEstimator, ScoreTransformer
 from nextstat.metrics import METRICS, get_scorer, get_scorer_names
@@ -50,6 +51,36 @@ def test_classifier() -> None:
     tops = classifier.predict_proba(X)[:, 1:2]
     expected = analysis.fit(tops, y).score(tops, y)
     assert other(classifier, X, y) == expected
+
+
+def test_decision_function() -> None:
+    """Binned over its range, not between 0 and 1; whatever labels the scored events have."""
+    sample = make_sample(systematics=())
+    classifier = LinearSVC().fit(sample.X, sample.y == "signal")
+    y = (sample.y == "signal").astype(int)
+    scores = classifier.decision_function(sample.X)[:, None]
+    expected = HistFactoryEstimator(5).fit(scores, y).score(scores, y)
+    assert get_scorer("significance", n_bins=5)(classifier, sample.X, sample.y == "signal") == (
+        pytest.approx(expected)
+    )
+
+
+def test_signal_is_the_classifiers() -> None:
+    """Not the largest label of the events that are scored."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=300)
+    X = rng.normal(size=(300, 1)) + y[:, None]
+    classifier = LogisticRegression().fit(X, y)
+    with pytest.raises(ValueError, match="signal is 2, expected one of the labels"):
+        get_scorer("significance")(classifier, X[y < 2], y[y < 2])
+
+
+def test_pipeline_of_one_step() -> None:
+    sample = make_sample(systematics=())
+    analysis = HistFactoryEstimator(3, 0.0, 1.0, observable=1).fit(sample.X, sample.y)
+    steps = Pipeline([("analysis", analysis)])
+    expected = analysis.score(sample.X, sample.y)
+    assert get_scorer("significance")(steps, sample.X, sample.y) == expected
 
 
 def test_names() -> None:

@@ -12,12 +12,13 @@ import sklearn
 from events import Sample, make_sample
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 
 from nextstat import ScoreTransformer
 
@@ -182,7 +183,7 @@ def test_missing_features_are_the_classifiers_business(sample: Sample) -> None:
         ({"cv": 3}, {}, "cv needs groups where there are variations"),
         ({"cv": 3}, {"groups": [0, 1]}, "groups has 2 entries for"),
         ({"cv": KFold(3, shuffle=True)}, {"groups": "coarse"}, "rows of one group into several"),
-        ({"cv": [(np.arange(10), np.arange(5))]}, {"groups": "event"}, "leaves some events out"),
+        ({"cv": [(np.arange(5, 10), np.arange(5))]}, {"groups": "event"}, "leaves some events out"),
     ],
 )
 def test_bad_input(
@@ -211,9 +212,43 @@ def test_no_nominal_rows(sample: Sample) -> None:
 def test_overlapping_folds() -> None:
     sample = make_sample(systematics=())
     everything = np.arange(len(sample.y))
-    cv = [(everything, everything), (everything, everything)]
+    cv = [(everything[::2], everything[1::2]), (everything[2::2], everything[1::2])]
     with pytest.raises(ValueError, match="scores some events twice"):
         ScoreTransformer(LogisticRegression(), cv=cv).fit_transform(sample.X, sample.y)
+
+
+def test_folds_that_train_on_what_they_score() -> None:
+    sample = make_sample(systematics=())
+    everything = np.arange(len(sample.y))
+    cv = [(everything, everything[::2]), (everything, everything[1::2])]
+    with pytest.raises(ValueError, match="trains on events that the same fold scores"):
+        ScoreTransformer(LogisticRegression(), cv=cv).fit_transform(sample.X, sample.y)
+
+
+def test_a_fold_without_a_label() -> None:
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.repeat(["a", "b", "signal"], 20)
+    with pytest.raises(ValueError, match=r"a fold of cv has nominal events of \['b', 'signal'\]"):
+        ScoreTransformer(LogisticRegression(), cv=KFold(3), output="all").fit_transform(X, y)
+
+
+def test_pairwise_decisions() -> None:
+    """Three columns for three labels, but not one each: there is no telling; ovr is fine."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(4, size=200)
+    X = rng.normal(size=(200, 2)) + y[:, None]
+    step = ScoreTransformer(SVC(decision_function_shape="ovr")).fit(X, y)
+    assert step.transform(X).shape == (200, 1)
+    with pytest.raises(ValueError, match=r"shape \(200, 6\) for 4 labels"):
+        ScoreTransformer(SVC(decision_function_shape="ovo")).fit(X, y).transform(X)
+
+
+def test_a_failed_fit_forgets_the_one_before(sample: Sample) -> None:
+    step = ScoreTransformer(LogisticRegression()).fit(*sample.all)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        step.fit(np.full((4, 1), np.nan), [0, 1, 0, 1])
+    assert not hasattr(step, "classes_")
+    with pytest.raises(NotFittedError):
+        step.transform(sample.X)
 
 
 def test_neither_probability_nor_decision() -> None:
@@ -226,4 +261,4 @@ def test_neither_probability_nor_decision() -> None:
 
     sample = make_sample(systematics=())
     with pytest.raises(ValueError, match="neither predict_proba nor decision_function"):
-        ScoreTransformer(Silent()).fit(sample.X, sample.y).transform(sample.X)
+        ScoreTransformer(Silent()).fit(sample.X, sample.y)

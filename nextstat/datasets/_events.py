@@ -106,7 +106,7 @@ def make_events(
         Make `data` a DataFrame and `target` a Series.
     random_state : int, RandomState or None
         Seed; the same one makes the same events. Nominal events do not depend on `systematics`,
-        and no feature depends on `n_features`. None takes numpy's global generator.
+        and none of the six features on `n_features`. None takes numpy's global generator.
 
     Returns
     -------
