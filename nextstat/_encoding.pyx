@@ -150,12 +150,9 @@ def number_objects(numpy.ndarray[object, ndim=1] values):
     return list(numbers), codes
 
 
-def renumber(const code_type[:] codes, const int[::1] numbers):
-    """numbers[codes] as int32, (n,); codes must be indices of `numbers`."""
-    result = np.empty(codes.shape[0], dtype=np.int32)
-    cdef int[::1] out = result
+def renumber(const code_type[:] codes, const int[::1] numbers, int[::1] out):
+    """out = numbers[codes], all (n,); codes must be indices of `numbers`, and may be `out`."""
     cdef Py_ssize_t i
     with nogil:
         for i in range(codes.shape[0]):
             out[i] = numbers[codes[i]]
-    return result

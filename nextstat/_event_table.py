@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
+from nextstat._encoding import renumber
 from nextstat._labels import encode
 from nextstat._rejection import suggestion
 
@@ -141,7 +142,8 @@ def read_variations(
         [1 + 2 * place[systematic] + side if systematic else 0 for systematic, side in parsed],
         dtype=np.int32,
     )
-    return systematics, codes[code]
+    renumber(code, codes, code)
+    return systematics, code
 
 
 def nominal_rows(variation: Any, n_rows: int) -> npt.NDArray[np.intp] | None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nextstat import _encoding
+from nextstat._columns import threads_here
 
 Array = npt.NDArray[Any]
 Codes = npt.NDArray[np.int32]
+T = TypeVar("T")
+
+_ENOUGH = 500_000  # labels, to start threads for
 
 
 def encode(values: Any, name: str) -> tuple[Array, Codes]:
@@ -69,14 +75,44 @@ def encode(values: Any, name: str) -> tuple[Array, Codes]:
 
 def _encode_array(array: Array, name: str) -> tuple[Array, Codes]:
     if array.dtype.kind in "biufmMUS" and array.dtype.itemsize > 0 and array.dtype.char != "g":
-        first, numbers = _encoding.number_bytes(array[:, None].view(np.uint8))
-        if first is not None:
-            distinct = array[first]
-            if not _missing(distinct).any():
-                return _sorted(distinct, numbers)
+        n_parts = threads_here() if len(array) >= _ENOUGH else 1
+        encoded = _encode_bytes(np.array_split(array, n_parts))
+        if encoded is not None and not _missing(encoded[0]).any():
+            return encoded
     _check_missing(np.count_nonzero(_missing(array)), name)
     unique, codes = np.unique(array, return_inverse=True)
     return unique, codes.astype(np.int32)
+
+
+def _encode_bytes(parts: list[Array]) -> tuple[Array, Codes] | None:
+    """Number labels by their bytes, each part on a thread; None for many distinct ones."""
+    numbered = _each(_number_bytes, parts)
+    firsts = [first for first, _ in numbered if first is not None]
+    if len(firsts) < len(parts):
+        return None
+    distinct = np.concatenate([part[first] for part, first in zip(parts, firsts, strict=True)])
+    unique, order = np.unique(distinct, return_inverse=True)
+    codes = np.empty(sum(map(len, parts)), dtype=np.int32)
+    ends = np.cumsum([len(first) for first in firsts])[:-1]
+    _each(
+        _encoding.renumber,
+        [numbers for _, numbers in numbered],
+        np.split(order.astype(np.int32), ends),
+        np.array_split(codes, len(parts)),
+    )
+    return unique, codes
+
+
+def _number_bytes(array: Array) -> tuple[npt.NDArray[np.intp] | None, npt.NDArray[np.uint8]]:
+    return _encoding.number_bytes(array[:, None].view(np.uint8))
+
+
+def _each(function: Callable[..., T], *columns: Sequence[Any]) -> list[T]:
+    """Call a function that releases the GIL for each row, all at a time."""
+    if len(columns[0]) == 1:
+        return [function(*(column[0] for column in columns))]
+    with ThreadPoolExecutor(len(columns[0])) as pool:
+        return list(pool.map(function, *columns))
 
 
 def _encode_objects(array: Array, name: str) -> tuple[Array, Codes]:
@@ -97,7 +133,7 @@ def _used(categories: Array, numbers: npt.NDArray[np.integer], name: str) -> tup
     distinct = categories[used]
     if distinct.dtype == object:
         distinct = _as_array(distinct.tolist(), name)
-    return _sorted(distinct, _encoding.renumber(numbers, (np.cumsum(used) - 1).astype(np.int32)))
+    return _sorted(distinct, _renumbered(numbers, np.cumsum(used) - 1))
 
 
 def _as_array(distinct: list[Any], name: str) -> Array:
@@ -114,7 +150,13 @@ def _as_array(distinct: list[Any], name: str) -> Array:
 
 def _sorted(distinct: Array, numbers: npt.NDArray[np.integer]) -> tuple[Array, Codes]:
     unique, order = np.unique(distinct, return_inverse=True)
-    return unique, _encoding.renumber(numbers, order.astype(np.int32))
+    return unique, _renumbered(numbers, order)
+
+
+def _renumbered(codes: npt.NDArray[np.integer], numbers: npt.NDArray[np.integer]) -> Codes:
+    out = np.empty(len(codes), dtype=np.int32)
+    _encoding.renumber(codes, numbers.astype(np.int32), out)
+    return out
 
 
 def _missing(array: Array) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import nextstat
 from nextstat._labels import encode
 
 TEXT = ["nominal", "jes_up", "jes_down", "", "nominal_", "µ"]
@@ -195,3 +196,19 @@ def test_many_polars_categories() -> None:
     for series in (values, values.cast(pl.Categorical), values[:300]):
         unique, codes = encode(series, "groups")
         assert unique[codes].tolist() == series.cast(pl.String).to_list()
+
+
+@pytest.mark.parametrize("n_distinct", [3, 300])
+def test_threads_do_not_matter(n_distinct: int) -> None:
+    """Each numbers a part of many rows; parts may lack labels."""
+    rng = np.random.default_rng(0)
+    values = np.sort(rng.integers(n_distinct, size=600_001)).astype("U5")[::-1]
+    expected = np.unique(values, return_inverse=True)
+    for n_threads in (1, 3):
+        nextstat.set_num_threads(n_threads)
+        try:
+            unique, codes = encode(values, "y")
+        finally:
+            nextstat.set_num_threads(0)
+        np.testing.assert_array_equal(unique, expected[0])
+        np.testing.assert_array_equal(codes, expected[1])
