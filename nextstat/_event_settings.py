@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._rejection import show, unknown
+from nextstat._rejection import show, suggestion
 from nextstat._templates import RESERVED
+from nextstat.exceptions import WorkspaceWarning
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
@@ -60,6 +62,13 @@ def find_label(signal: Any, labels: npt.NDArray[Any]) -> Any:
         if "signal" in names:
             return "signal"
         if labels.dtype.kind in "biuf":
+            if len(names) > 2:
+                warnings.warn(
+                    f"the signal is taken to be {names[-1]!r}, the largest of the labels {names}; "
+                    "pass signal= to choose",
+                    WorkspaceWarning,
+                    stacklevel=5,
+                )
             return names[-1]
         raise ValueError(f"which of the labels {names} is the signal? pass signal=")
     if signal not in names:
@@ -114,7 +123,10 @@ def find_norm_systematics(
             where = f"norm_systematics[{systematic!r}]"
             if label not in names:
                 words = [str(name) for name in names]
-                raise ValueError(f"{where}: {unknown('label', str(label), words)}")
+                hint = "" if str(label) in words else suggestion(str(label), words)
+                raise ValueError(
+                    f"{where} names label {label!r}{hint}, expected one of those of y, {names}"
+                )
             factors = _read_factors(size, f"{where}[{label!r}]")
             found.setdefault(systematic, {})[names.index(label)] = factors
     return found
@@ -129,13 +141,18 @@ def check_name(systematic: object, where: str) -> None:
 
 
 def _read_factors(size: Any, where: str) -> tuple[float, float]:
+    expected = "expected a relative uncertainty between 0 and 1 (0.06: 6 %) or factors (down, up)"
     try:
         down, up = (1.0 - size, 1.0 + size) if np.ndim(size) == 0 else size
         factors = float(down), float(up)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{where} is {size!r}, expected a relative uncertainty or factors (down, up)"
-        ) from None
-    if not all(0.0 < factor < np.inf for factor in factors):
-        raise ValueError(f"{where} is {size!r}, expected factors (down, up) that are positive")
+        raise ValueError(f"{where} is {size!r}, {expected}") from None
+    if not all(0.0 < factor < np.inf for factor in factors) or (np.ndim(size) == 0 and size <= 0):
+        raise ValueError(f"{where} is {size!r}, {expected} that are positive")
+    if (down - 1.0) * (up - 1.0) > 0.0:
+        warnings.warn(
+            f"{where} is {size!r}: as factors, both are on one side of 1",
+            WorkspaceWarning,
+            stacklevel=6,
+        )
     return factors

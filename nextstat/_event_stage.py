@@ -84,8 +84,8 @@ class EventStage:
             _check_sides(sides, self.sides)
         if self.weighted and events.weight is None:
             raise ValueError(
-                "the events of fit had weights, these have none: pass sample_weight= (in a search "
-                "or a cross-validation, after sklearn.set_config(enable_metadata_routing=True))"
+                "the events of fit had weights, these have none: pass sample_weight=. In a search, "
+                "call sklearn.set_config(enable_metadata_routing=True)"
             )
         factors = self.yields / totals[:, 0]
         nominal = _inside(yields[:, 0], self.keeps) * factors[:, None]
@@ -250,8 +250,8 @@ def _check_sides(found: Sides, expected: Sides) -> None:
         if missing:
             raise ValueError(
                 f"no rows of variation '{systematic}_{missing[0]}' for label {sample!r}, which fit "
-                "had: pass variation= with the rows of every variation (in a search or a "
-                "cross-validation, after sklearn.set_config(enable_metadata_routing=True))"
+                "had: pass variation= with the rows of every variation. In a search, call "
+                "sklearn.set_config(enable_metadata_routing=True) and split by event (GroupKFold)"
             )
     for (systematic, sample), sides in found.items():
         strange = [side for side in sides if side not in expected.get((systematic, sample), ())]

@@ -21,7 +21,6 @@ CHANNEL = "events"
 STATERROR = f"staterror_{CHANNEL}"  # of the backgrounds
 SIGNAL_STATERROR = "staterror_signal"
 RESERVED = (POI, STATERROR, SIGNAL_STATERROR)
-_POI_BOUNDS = [-10.0, 10.0]  # so that fits of small signals do not end at 0
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,8 @@ def warn_of_merged(n_before: int, n_after: int) -> None:
     """Say how many bins were merged."""
     if n_after < n_before:
         warnings.warn(
-            f"{n_before - n_after} of {n_before} bins do not expect background for sure and were "
-            f"merged with a neighbour; {n_after} are left",
+            f"{n_before - n_after} of {n_before} bins have no reliably positive background and "
+            f"were merged with a neighbour; {n_after} are left",
             WorkspaceWarning,
             stacklevel=4,
         )
@@ -228,13 +227,7 @@ def make_workspace(
         "channels": [{"name": CHANNEL, "samples": samples}],
         "observations": [{"name": CHANNEL, "data": expected.tolist()}],
         "measurements": [
-            {
-                "name": "measurement",
-                "config": {
-                    "poi": POI,
-                    "parameters": [{"name": POI, "bounds": [_POI_BOUNDS]}],
-                },
-            }
+            {"name": "measurement", "config": {"poi": POI, "parameters": []}},
         ],
         "version": "1.0.0",
     }

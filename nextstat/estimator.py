@@ -36,11 +36,13 @@ from nextstat._options import check_integer
 from nextstat._sensitive_bins import SensitiveBins
 from nextstat._templates import warn_of_merged, warn_of_mirrored
 from nextstat.interpret import rank_impact
-from nextstat.metrics import METRICS, Metric
+from nextstat.metrics import METRICS, Metric, free_poi
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
 
 Vector: TypeAlias = npt.NDArray[np.float64]
+
+_NO_NAMES = "it has no names; pass a position, or the step before .set_output(transform='pandas')"
 
 
 class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
@@ -63,14 +65,15 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
     observable : int or str
         Column of X to bin, by position or by name.
     signal : label, optional
-        By default "signal" or, among numbers, the largest label.
+        By default "signal" or, among numbers, the largest label (with a warning if there are more
+        than two).
     yields : mapping of label to float, optional
-        Expected events of each sample, in or out of the bins. By default the sum of the nominal
-        training weights times `luminosity`. Events scored later are scaled to the same yields,
-        however many they are.
+        Expected events of each sample, in or out of the bins: of all the rows that are passed.
+        By default the sum of the nominal training weights times `luminosity`. Events scored later
+        are scaled to the same yields, however many they are.
     norm_systematics : mapping of name to mapping of label to size, optional
-        Uncertainties of yields: relative ones, or factors (down, up). A size in place of the inner
-        mapping is common to all labels.
+        Uncertainties of yields: relative ones (0.06 for 6 %), or factors (down, up). A size in
+        place of the inner mapping is common to all labels.
     staterror : bool
         Give every bin the uncertainty from the number of simulated events (from the sum of
         squared weights): one parameter per bin for all backgrounds, and one for the signal.
@@ -93,7 +96,8 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         simulated events.
     smoothing : {"kde", "sigmoid"}, optional
         Spread every event over bins with a Gaussian, or a logistic, kernel instead of counting it
-        in one: templates that change smoothly with the events.
+        in one: templates that change smoothly with the events. The uncertainties from simulation
+        are then those of single bins, as if neighbours were not correlated.
     bandwidth : float or "scott"
         Of the kernels, in units of the observable; "scott" is sigma n^(-1/5) of each sample.
 
@@ -122,6 +126,8 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     Notes
     -----
+    There is one channel, "events", and what floats freely is the signal strength alone.
+
     The rows of a variation are complete: each sample that a systematic changes comes again as
     rows called "<name>_up" and "<name>_down", with observables and weights as they are then. A
     sample without such rows is not changed; where one side is missing, it is mirrored. Variations
@@ -290,12 +296,14 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X, y, sample_weight, variation
-            As for `score`, which is the `metric` of this workspace.
+            As for `score`.
 
         Returns
         -------
         dict
-            pyhf JSON, like `workspace_`.
+            pyhf JSON, like `workspace_`. Its observed events are those expected with the signal;
+            `score` is the `metric` for data without such: its "upper_limit" is that of
+            ``data=asimov_data(model, 0, nuisances="nominal")``.
 
         Raises
         ------
@@ -314,10 +322,15 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         """Impact of every nuisance parameter on the signal strength, (n_nuisances,).
 
         The total post-fit impact |up| + |down| of `nextstat.interpret.rank_impact`, in units of
-        mu, not normalised; in the order of `nuisance_names_`.
+        mu, not normalised; in the order of `nuisance_names_`. mu may become negative.
+
+        They are those of the training templates. Where these hold scores of a classifier that was
+        trained on the same events, the impacts are of no other events: cross-fit
+        (`ScoreTransformer`), or see `nextstat.inspection` for others.
         """
         check_is_fitted(self)
-        impacts = {row["name"]: row["total_impact"] for row in rank_impact(self.model_)}
+        rows = rank_impact(self.model_, bounds=free_poi(self.model_))
+        impacts = {row["name"]: row["total_impact"] for row in rows}
         return np.array([impacts[name] for name in self.nuisance_names_])
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -362,7 +375,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             if self.observable not in names:
                 raise ValueError(
                     f"observable is {self.observable!r}, expected a column of X: "
-                    f"{names or 'it has no names, pass a position'}"
+                    f"{names or _NO_NAMES}"
                 )
             return int(names.index(self.observable))
         column = check_integer(self.observable, "observable", -n_features)

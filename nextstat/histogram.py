@@ -26,6 +26,16 @@ from nextstat._smooth import smooth_histogram_gradients as smooth_histogram_grad
 from nextstat._smooth import softmax_histogram as softmax_histogram
 from nextstat._smooth import softmax_histogram_gradients as softmax_histogram_gradients
 
+__all__ = [
+    "SmoothGradients",
+    "SoftmaxGradients",
+    "fill_histogram",
+    "smooth_histogram",
+    "smooth_histogram_gradients",
+    "softmax_histogram",
+    "softmax_histogram_gradients",
+]
+
 
 def fill_histogram(
     x: npt.ArrayLike,

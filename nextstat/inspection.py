@@ -20,9 +20,11 @@ from nextstat._toys import toy_data
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.interpret import RankingMethod, rank_impact
-from nextstat.metrics import last_step
+from nextstat.metrics import free_poi, last_step
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.plot import ranking
+
+__all__ = ["ImpactDisplay", "impact_importance"]
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Repeat: TypeAlias = tuple[HistFactoryModel, Vector | None]
@@ -94,7 +96,7 @@ def impact_importance(
         if model.n_bins != analysis.model_.n_bins:
             continue  # bins were merged: gammas of the same name are of other bins
         try:
-            rows = rank_impact(model, data=data)
+            rows = rank_impact(model, data=data, bounds=free_poi(model))
         except FitError:
             continue
         impacts = {row["name"]: row["total_impact"] for row in rows}
@@ -178,7 +180,11 @@ class ImpactDisplay:
     def from_estimator(
         cls,
         estimator: Any,
+        X: Any = None,
+        y: Any = None,
         *,
+        sample_weight: Any = None,
+        variation: Any = None,
         max_display: int | None = 20,
         method: RankingMethod = "refit",
         ax: Axes | None = None,
@@ -188,6 +194,8 @@ class ImpactDisplay:
         Parameters
         ----------
         estimator : HistFactoryEstimator, or Pipeline that ends in one
+        X, y, sample_weight, variation : optional
+            Events to make the templates from; by default those of `fit`.
         max_display : int, optional
             Number of parameters to draw; None for all.
         method : {"refit", "covariance", "auxdata"}
@@ -195,9 +203,11 @@ class ImpactDisplay:
         ax : matplotlib Axes, optional
             Axes to draw in; a new figure by default.
         """
-        analysis, _ = _analysis_of(estimator)
+        analysis, X = _analysis_of(estimator, X)
         model = analysis.model_
-        rows = rank_impact(model, top_n=max_display, method=method)
+        if X is not None:
+            model = from_pyhf(analysis.workspace(X, y, sample_weight, variation))
+        rows = rank_impact(model, top_n=max_display, method=method, bounds=free_poi(model))
         return cls(rows, str(model.poi)).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> ImpactDisplay:

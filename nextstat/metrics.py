@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +24,10 @@ from nextstat.result import check_converged
 if TYPE_CHECKING:
     from nextstat.estimator import HistFactoryEstimator
 
+__all__ = ["METRICS", "MetricScorer", "get_scorer", "get_scorer_names"]
+
+_LARGEST = 1e6  # limit on the signal strength
+
 Metric: TypeAlias = Literal["significance", "cls", "upper_limit", "mu_uncertainty"]
 
 
@@ -35,7 +40,8 @@ def _cls(model: HistFactoryModel) -> float:
 
 
 def _upper_limit(model: HistFactoryModel) -> float:
-    return -upper_limit(model, data=_asimov(model, 0.0), expected=False).observed
+    bounds = {str(model.poi): (0.0, _LARGEST)}
+    return -upper_limit(model, data=_asimov(model, 0.0), bounds=bounds, expected=False).observed
 
 
 def _mu_uncertainty(model: HistFactoryModel) -> float:
@@ -45,6 +51,12 @@ def _mu_uncertainty(model: HistFactoryModel) -> float:
 def _asimov(model: HistFactoryModel, mu: float) -> npt.NDArray[np.float64]:
     """Data as expected before any were taken: no score may depend on those observed."""
     return asimov_data(model, mu, nuisances="nominal")
+
+
+def free_poi(model: HistFactoryModel) -> dict[str, tuple[float, float]]:
+    """Bounds with which the signal strength is not stopped by 0, for fits of weak signals."""
+    lower, upper = model.bounds[model.parameters.index(str(model.poi))].tolist()
+    return {str(model.poi): (min(lower, -10.0), max(upper, 10.0))}
 
 
 METRICS: dict[str, Callable[[HistFactoryModel], float]] = {
@@ -105,12 +117,22 @@ def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
     return estimator, X
 
 
+def _estimator() -> type[HistFactoryEstimator]:
+    from nextstat.estimator import HistFactoryEstimator  # which needs the metrics
+
+    return HistFactoryEstimator
+
+
 class MetricScorer:
     """See `get_scorer`, which makes them."""
 
     def __init__(self, metric: Metric, options: dict[str, Any]) -> None:
         if metric not in METRICS:
             raise ValueError(unknown("metric", str(metric), METRICS))
+        known = signature(_estimator().__init__).parameters
+        for name in options:
+            if name not in known:
+                raise ValueError(unknown("option", name, known))
         self.metric = metric
         self.options = options
 
@@ -122,15 +144,15 @@ class MetricScorer:
         self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, variation: Any = None
     ) -> float:
         """Score of the events; higher is better."""
-        from nextstat.estimator import HistFactoryEstimator
-        from nextstat.score_transformer import signal_scores
+        from nextstat.score_transformer import response_method, signal_scores
 
+        HistFactoryEstimator = _estimator()
         metadata = {"sample_weight": sample_weight, "variation": variation}
         last, X = last_step(estimator, X)
         if isinstance(last, HistFactoryEstimator):
             return self._with_metric(last).score(X, y, **metadata)
         options = {**self.options, "metric": self.metric}
-        if hasattr(last, "predict_proba"):
+        if response_method(last) == "predict_proba":
             options = {"lo": 0.0, "hi": 1.0, **options}
         signal = find_label(options.get("signal"), last.classes_)
         analysis = HistFactoryEstimator(**{**options, "signal": signal})

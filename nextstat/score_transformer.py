@@ -115,7 +115,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         if check_flag(self.balance, "balance"):
             nominal.balance(code == classes.tolist().index(signal))
         classifier = nominal.train(clone(self.classifier), slice(None))
-        _response_method(classifier)
+        response_method(classifier)
         self.classes_, self.signal_, self.classifier_ = classes, signal, classifier
         return self
 
@@ -230,7 +230,7 @@ def signal_scores(classifier: Any, X: Any, signal: Any) -> Scores:
 
 def _responses(classifier: Any, X: Any) -> Scores:
     """One column for each label, (n_rows, n_labels): larger in favour of it."""
-    scores: Scores = getattr(classifier, _response_method(classifier))(X)
+    scores: Scores = getattr(classifier, response_method(classifier))(X)
     n_labels = len(classifier.classes_)
     if scores.ndim == 1 and n_labels == 2:  # a decision in favour of the second label
         return np.column_stack([-scores, scores])
@@ -242,7 +242,8 @@ def _responses(classifier: Any, X: Any) -> Scores:
     return scores
 
 
-def _response_method(classifier: Any) -> str:
+def response_method(classifier: Any) -> str:
+    """What a classifier gives scores by; ValueError if it has neither of both methods."""
     for method in ("predict_proba", "decision_function"):
         if hasattr(classifier, method):
             return method
@@ -270,7 +271,10 @@ class _Nominal:
         self.n_rows = _num_samples(y)
         self.rows = nominal_rows(variation, self.n_rows)
         if self.rows is not None and not len(self.rows):
-            raise ValueError("variation has no nominal rows, from which the classifier could learn")
+            raise ValueError(
+                "variation has no nominal rows, from which the classifier could learn; was it a "
+                "split that tore variations from their events? use GroupKFold with groups="
+            )
         self.weight = read_weights(sample_weight, self.n_rows)
         self.X, self.y = X, np.asarray(y)
         if self.rows is not None:
@@ -338,6 +342,12 @@ class _Nominal:
             raise ValueError("cv leaves some events out of every fold, expected a partition")
         if event is None or nominal_event is None:
             return fold_of_nominal, trained_on
+        known = np.isin(event, nominal_event)
+        if 2 * np.count_nonzero(~known) > self.n_rows - len(rows):
+            raise ValueError(
+                "most variations have groups of their own, without a nominal row: groups must hold "
+                "one id per event, which its variations share"
+            )
         # An event without a nominal row was learned from nowhere: any fold may score it.
         fold_of_event = np.arange(event.max() + 1) % len(trained_on)
         fold_of_event[nominal_event] = fold_of_nominal

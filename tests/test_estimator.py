@@ -157,7 +157,7 @@ def test_bins_without_background_are_merged() -> None:
     X = [[0.1], [0.15], [0.3], [0.5], [0.7], [0.9], [0.95]]
     y = ["top", "top", "top", "signal", "top", "signal", "signal"]
     est = analysis(observable=0, n_bins=5, yields={"top": 40.0, "signal": 9.0})
-    with pytest.warns(WorkspaceWarning, match="2 of 5 bins do not expect background for sure"):
+    with pytest.warns(WorkspaceWarning, match="2 of 5 bins have no reliably positive background"):
         est.fit(X, y)
     np.testing.assert_allclose(est.edges_, [0.0, 0.2, 0.6, 1.0])
     signal, top = est.workspace_["channels"][0]["samples"]
@@ -209,7 +209,7 @@ def test_background_of_no_substance(case: str) -> None:
         X[:300], X[303:], weight[300:303] = 0.1 * X[:300], X[303:] + 2.0, 0.0
         options = {"smoothing": "kde", "bandwidth": 0.2, "hi": 4.0}
     est = HistFactoryEstimator(2, **{"lo": 0.0, "hi": 2.0, **options})
-    with pytest.warns(WorkspaceWarning, match="1 of 2 bins do not expect background for sure"):
+    with pytest.warns(WorkspaceWarning, match="1 of 2 bins have no reliably positive background"):
         est.fit(X[:, None], y, weight, variation)
     assert est.edges_.tolist() == [0.0, options.get("hi", 2.0)]
 
@@ -413,7 +413,8 @@ def test_labels(labels: tuple[Any, ...]) -> None:
     y = np.array(labels)[rng.integers(len(labels), size=300)]
     x = rng.uniform(size=(300, 1))
     signal = "s" if "s" in labels else max(labels)
-    est = HistFactoryEstimator(signal=None if signal != "s" else "s", lo=0, hi=1).fit(x, y)
+    asked = None if len(labels) == 2 and signal != "s" else signal
+    est = HistFactoryEstimator(signal=asked, lo=0, hi=1).fit(x, y)
     assert est.signal_ == signal
     assert est.classes_.tolist() == sorted(labels)
     assert est.yields_ == {k: float((y == k).sum()) for k in labels}
@@ -574,13 +575,16 @@ BAD: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
     (
         {"norm_systematics": {"xs": {"top": 0.1}}},
         (X3, ["ttbar", "signal", "signal"]),
-        "norm_systematics['xs']: unknown label 'top'; expected one of",
+        "norm_systematics['xs'] names label 'top', expected one of those of y",
     ),
     (
         {"norm_systematics": {"xs": {0: -1.5}}},
         (X3, [0, 1, 1]),
-        "norm_systematics['xs'][0] is -1.5, expected factors (down, up) that are positive",
+        "norm_systematics['xs'][0] is -1.5, expected a relative uncertainty",
     ),
+    ({"norm_systematics": {"xs": {"1": 0.1}}}, (X3, [0, 1, 1]), "names label '1', expected one of"),
+    ({"norm_systematics": {"xs": {0: 6}}}, (X3, [0, 1, 1]), "between 0 and 1 (0.06: 6 %)"),
+    ({"norm_systematics": {"xs": 0.0}}, (X3, [0, 1, 1]), "that are positive"),
     ({"norm_systematics": {"xs": {0: (1.0,)}}}, (X3, [0, 1, 1]), "expected a relative uncertainty"),
     ({"norm_systematics": {"mu": 0.1}}, (X3, [0, 1, 1]), "'mu' is the name of another parameter"),
 ]
@@ -617,6 +621,36 @@ def test_events_to_score_are_like_those_of_fit() -> None:
     without = make_sample(systematics=("jes",))
     with pytest.raises(ValueError, match="'scale_up' has rows for label 'top', but had none"):
         analysis().fit(*without.all).score(*sample.all)
+
+
+def test_suspicious_settings() -> None:
+    """Said, but done: factors on one side, a signal chosen among several numbers."""
+    with pytest.warns(WorkspaceWarning, match="both are on one side of 1"):
+        HistFactoryEstimator(2, norm_systematics={"xs": {0: (0.06, 0.04)}}).fit(
+            [[0.1], [0.6], [0.2], [0.7]], [0, 0, 1, 1]
+        )
+    with pytest.warns(WorkspaceWarning, match="the signal is taken to be 2, the largest of"):
+        est = HistFactoryEstimator(1).fit([[0.1], [0.6], [0.2], [0.7]], [0, 0, 1, 2])
+    assert est.signal_ == 2
+
+
+def test_limits_of_weak_signals_are_not_announced() -> None:
+    """Far beyond the bounds of mu, which nobody set."""
+    sample = make_sample()
+    est = analysis(yields={**YIELDS, "signal": 0.05}, metric="upper_limit").fit(*sample.all)
+    assert est.score(*sample.all) < -100.0
+
+
+def test_pyhf_reads_the_workspace() -> None:
+    """Limits included, which depend on the bounds of mu."""
+    sample = make_sample(systematics=("jes",))
+    est = analysis(n_bins=3, yields={**YIELDS, "signal": 60.0}).fit(*sample.all)
+    workspace = pyhf.Workspace(est.workspace_)
+    model = workspace.model()
+    data = workspace.data(model)
+    assert model.config.suggested_bounds()[model.config.poi_index] == (0, 10)
+    cls = float(pyhf.infer.hypotest(1.5, data, model, test_stat="qtilde"))
+    assert nextstat.hypotest(est.model_, 1.5).cls == pytest.approx(cls, rel=1e-3)
 
 
 def test_same_name_twice() -> None:

@@ -33,7 +33,8 @@ def test_pseudo_experiments(analysis: HistFactoryEstimator) -> None:
     assert found.importances.shape == (n, 3)
     seed = int(np.random.RandomState(1).randint(2**31))
     for k, toy in enumerate(nextstat.toy_data(analysis.model_, 3, seed=seed)):
-        rows = {r["name"]: r["total_impact"] for r in rank_impact(analysis.model_, data=toy)}
+        ranked = rank_impact(analysis.model_, data=toy, bounds={"mu": (-10.0, 10.0)})
+        rows = {row["name"]: row["total_impact"] for row in ranked}
         expected = [rows[x] for x in analysis.nuisance_names_]
         np.testing.assert_array_equal(found.importances[:, k], expected)
     np.testing.assert_allclose(found.importances_mean, np.nanmean(found.importances, axis=1))
@@ -88,7 +89,7 @@ def test_fits_that_fail(analysis: HistFactoryEstimator, monkeypatch: pytest.Monk
     """They are NaN, counted aloud, and do not spoil the mean."""
     rows, calls = rank_impact(analysis.model_), iter(range(100))
 
-    def sometimes(model: object, data: object) -> object:
+    def sometimes(model: object, **options: object) -> object:
         if next(calls) % 2:
             raise nextstat.FitError("not this one")
         return rows
@@ -111,6 +112,11 @@ def test_display(analysis: HistFactoryEstimator) -> None:
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     expected = [row["name"] for row in rank_impact(analysis.model_, top_n=4)]
     assert labels == expected[::-1]
+    other = make_sample(seed=3)
+    X, y, weight, variation = other.all
+    new = ImpactDisplay.from_estimator(analysis, X, y, sample_weight=weight, variation=variation)
+    rows = rank_impact(nextstat.from_pyhf(analysis.workspace(*other.all)), top_n=20)
+    assert [row["name"] for row in new.rows] == [row["name"] for row in rows]
     figure, ax = plt.subplots()
     steps = make_pipeline("passthrough", analysis)
     other = ImpactDisplay.from_estimator(steps, method="covariance", ax=ax)

@@ -9,6 +9,7 @@ import pytest
 from events import YIELDS, make_sample
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from nextstat import HistFactoryEstimator, ScoreTransformer
@@ -72,7 +73,7 @@ def test_signal_is_the_classifiers() -> None:
     X = rng.normal(size=(300, 1)) + y[:, None]
     classifier = LogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="signal is 2, expected one of the labels"):
-        get_scorer("significance")(classifier, X[y < 2], y[y < 2])
+        get_scorer("significance", signal=2)(classifier, X[y < 2], y[y < 2])
 
 
 def test_pipeline_of_one_step() -> None:
@@ -86,6 +87,10 @@ def test_pipeline_of_one_step() -> None:
 def test_names() -> None:
     assert get_scorer_names() == sorted(METRICS)
     assert repr(get_scorer("cls", n_bins=4)) == "get_scorer('cls', n_bins=4)"
+    with pytest.raises(ValueError, match="unknown option 'nbins' \\(did you mean 'n_bins'"):
+        get_scorer("significance", nbins=5)
+    with pytest.raises(ValueError, match="neither predict_proba nor decision_function"):
+        get_scorer("significance")(StandardScaler(), [[0.0]], [0])
     with pytest.raises(ValueError, match="unknown metric 'signifcance' \\(did you mean"):
         get_scorer("signifcance")  # type: ignore[arg-type]
 

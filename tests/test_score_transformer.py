@@ -231,15 +231,22 @@ def test_a_fold_without_a_label() -> None:
         ScoreTransformer(LogisticRegression(), cv=KFold(3), output="all").fit_transform(X, y)
 
 
+def test_groups_that_do_not_group(sample: Sample) -> None:
+    """Numbers of rows, say."""
+    step = ScoreTransformer(LogisticRegression(), cv=3)
+    with pytest.raises(ValueError, match="most variations have groups of their own"):
+        step.fit_transform(*sample.all, np.arange(len(sample.y)))
+
+
 def test_pairwise_decisions() -> None:
     """Three columns for three labels, but not one each: there is no telling; ovr is fine."""
     rng = np.random.default_rng(0)
     y = rng.integers(4, size=200)
     X = rng.normal(size=(200, 2)) + y[:, None]
-    step = ScoreTransformer(SVC(decision_function_shape="ovr")).fit(X, y)
+    step = ScoreTransformer(SVC(decision_function_shape="ovr"), signal=3).fit(X, y)
     assert step.transform(X).shape == (200, 1)
     with pytest.raises(ValueError, match=r"shape \(200, 6\) for 4 labels"):
-        ScoreTransformer(SVC(decision_function_shape="ovo")).fit(X, y).transform(X)
+        ScoreTransformer(SVC(decision_function_shape="ovo"), signal=3).fit(X, y).transform(X)
 
 
 def test_a_failed_fit_forgets_the_one_before(sample: Sample) -> None:
