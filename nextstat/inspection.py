@@ -67,8 +67,9 @@ def impact_importance(
     sklearn.utils.Bunch
         ``importances_mean``, ``importances_std`` (n_nuisances,), ``importances`` (n_nuisances,
         n_repeats), in the order of ``nuisance_names``. NaN, and left out of mean and standard
-        deviation: a parameter at its bound, which has no error; and a repetition whose fit did
-        not converge, of which a `FitWarning` tells.
+        deviation: a parameter at its bound, which has no error; those of single bins, where events
+        drawn made other bins (some were merged); and a repetition whose fit did not converge, of
+        which a `FitWarning` tells.
 
     Raises
     ------
@@ -93,14 +94,15 @@ def impact_importance(
     names = analysis.nuisance_names_
     importances = np.full((len(names), n_repeats), np.nan)
     for k, (model, data) in enumerate(repeats):
-        if model.n_bins != analysis.model_.n_bins:
-            continue  # bins were merged: gammas of the same name are of other bins
         try:
             rows = rank_impact(model, data=data, bounds=free_poi(model))
         except FitError:
             continue
         impacts = {row["name"]: row["total_impact"] for row in rows}
         importances[:, k] = [impacts.get(name, 0.0) for name in names]
+        if model.n_bins != analysis.model_.n_bins:  # merged: gammas by name are of other bins
+            of_bins = [name.endswith("]") for name in names]
+            importances[of_bins, k] = np.nan
     return _bunch(names, importances)
 
 
@@ -145,9 +147,11 @@ def _bunch(names: tuple[str, ...], importances: Vector) -> Bunch:
             FitWarning,
             stacklevel=3,
         )
+    known = np.ma.masked_invalid(importances)
+    mean = known.mean(axis=1)
     return Bunch(
-        importances_mean=np.nanmean(importances, axis=1),
-        importances_std=np.nanstd(importances, axis=1),
+        importances_mean=mean.filled(np.nan),
+        importances_std=known.std(axis=1).filled(np.nan),
         importances=importances,
         nuisance_names=names,
     )

@@ -72,6 +72,19 @@ def test_bootstrap_without_variations() -> None:
     assert (found.importances_std > 0.0).all()
 
 
+def test_bootstraps_with_other_bins() -> None:
+    """Where bins are merged, gammas of the same name are of other bins: left out."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.uniform(0.0, 0.5, 60), [0.9], rng.uniform(size=60)])[:, None]
+    y = np.array(["b"] * 61 + ["signal"] * 60)
+    est = HistFactoryEstimator(2, 0.0, 1.0, norm_systematics={"xs": {"b": 0.2}}).fit(X, y)
+    found = impact_importance(est, X, y, n_repeats=8, random_state=0)
+    merged = np.isnan(found.importances[1:]).all(axis=0)
+    assert 0 < merged.sum() < 8
+    assert np.isfinite(found.importances[0]).all()
+    assert np.isfinite(found.importances_mean).all()
+
+
 def test_variations_are_drawn_with_their_event() -> None:
     """Copies that differ in nothing have no effect in any bootstrap."""
     sample = make_sample(systematics=())
