@@ -74,7 +74,7 @@ void evaluate(const Model& m, const double* theta, Evaluation& e) {
   double* __restrict N = e.N.data();
   for (int i = 0; i < m.n_cells; ++i) N[i] = m.nominal[i];
   for (int p : m.histo_params) {
-    const Even even = even_part(m.spec.histo_code, theta[p]);
+    const Even<double> even = even_part(m.spec.histo_code, theta[p]);
     e.even[p] = even.value;
     e.even1[p] = even.first;
     e.even2[p] = even.second;

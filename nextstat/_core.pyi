@@ -175,6 +175,25 @@ def test_toys(
     `side` says which fitted values count: 0 all, 1 those below `value`, 2 those above.
     """
 
+def nll_sensitivities(
+    model: Model, data: Data, params: npt.ArrayLike
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Derivatives of the nll in parameters, templates and data, see cpp/sensitivity.h.
+
+    By the names of the model's arrays, and "params", "data", "aux"; the last two without the
+    digamma functions that do not depend on parameters.
+    """
+
+def nll_sensitivities_along(
+    model: Model, data: Data, params: npt.ArrayLike, direction: npt.ArrayLike
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Their first and second derivatives along a direction in the parameters, (2, ...) each."""
+
+def yield_sensitivities(
+    model: Model, params: npt.ArrayLike, weight: npt.ArrayLike
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Derivatives of the weighted sum of expected events; "data" and "aux" are empty."""
+
 def toy_data(
     model: Model, params: npt.ArrayLike, seed: int, stream: int, toys: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
