@@ -38,8 +38,7 @@ def find_range(x: npt.NDArray[np.floating], lo: float | None, hi: float | None) 
     if not (ends[0] < ends[1] and np.isfinite(ends).all()):
         raise ValueError(
             f"the binning would start at {ends[0]:g} and end at {ends[1]:g}, expected lo < hi, "
-            "both finite; "
-            f"the observable is between {first:g} and {last:g}"
+            f"both finite; the observable is between {first:g} and {last:g}"
         )
     return ends
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
 from nextstat._options import check_integer
-from nextstat._threads import get_num_threads
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
@@ -113,25 +109,3 @@ def split(sums: Vector, groups: npt.ArrayLike | None) -> tuple[Vector, Vector]:
     """Yields and variances of (n_groups, n_bins, 2) sums; (n_bins,) where there are no groups."""
     yields, variances = np.ascontiguousarray(sums.transpose(2, 0, 1))
     return (yields, variances) if groups is not None else (yields[0], variances[0])
-
-
-def threads_here() -> int:
-    """Threads that parallel work started from here may use.
-
-    One in a thread that joblib started, beside which others do the same work; else
-    `nextstat.get_num_threads()`.
-    """
-    joblib = sys.modules.get("joblib.parallel")  # where not imported, it has started no thread
-    if joblib is not None and threading.current_thread() is not threading.main_thread():
-        backend, _ = joblib.get_active_backend()
-        if backend.nesting_level:
-            return 1
-    return get_num_threads()
-
-
-def threads_for(n_events: int, enough: int = 100_000) -> int:
-    """Threads for a parallel region over events, which must follow; one for few events."""
-    n_threads = threads_here() if n_events >= enough else 1
-    if n_threads > 1:
-        _core.note_threads_started()
-    return n_threads

@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._options import check_positive
 from nextstat._rejection import show, suggestion
 from nextstat._templates import RESERVED
 from nextstat.exceptions import WorkspaceWarning
 
 Vector: TypeAlias = npt.NDArray[np.float64]
-
-
-def check_option(value: object, name: str, choices: Iterable[str]) -> None:
-    """Raise ValueError unless an option is one of its choices."""
-    choices = list(choices)
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected one of {choices}")
-
-
-def check_flag(value: object, name: str) -> bool:
-    """Raise TypeError unless an option is True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is {value!r}, expected True or False")
-    return bool(value)
-
-
-def check_positive(value: object, name: str, *, or_zero: bool = False) -> float:
-    """A finite number that is positive, or zero where that is allowed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} is {value!r}, expected a number")
-    if not (0.0 < value < np.inf or (or_zero and value == 0.0)):
-        raise ValueError(f"{name} is {value!r}, expected a number {'>=' if or_zero else '>'} 0")
-    return float(value)
 
 
 def find_label(signal: Any, labels: npt.NDArray[Any]) -> Any:

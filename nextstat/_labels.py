@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _encoding
-from nextstat._columns import threads_here
+from nextstat._threads import threads_here
 
 Array = npt.NDArray[Any]
 Codes = npt.NDArray[np.int32]

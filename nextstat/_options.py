@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -42,3 +44,32 @@ def check_level(level: object) -> float:
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
     return float(level)
+
+
+def check_option(value: object, name: str, choices: Iterable[str]) -> None:
+    """Raise ValueError unless an option is one of its choices."""
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {choices}")
+
+
+def check_flag(value: object, name: str) -> bool:
+    """Raise TypeError unless an option is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}, expected True or False")
+    return bool(value)
+
+
+def check_positive(value: object, name: str, *, or_zero: bool = False) -> float:
+    """A finite number that is positive, or zero where that is allowed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} is {value!r}, expected a number")
+    if not (0.0 < value < np.inf or (or_zero and value == 0.0)):
+        raise ValueError(f"{name} is {value!r}, expected a number {'>=' if or_zero else '>'} 0")
+    return float(value)

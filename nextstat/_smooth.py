@@ -24,8 +24,8 @@ from nextstat._columns import (
     check_no_nan,
     finite_edges,
     split,
-    threads_for,
 )
+from nextstat._threads import threads_for
 
 Mode = Literal["kde", "sigmoid"]
 

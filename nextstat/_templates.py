@@ -79,13 +79,10 @@ class Templates:
         bad |= variance > (1.0 + 1e-9) * background**2
         for of_sample in self.varied.values():
             for side in (0, 1):
-                shift = [x[side] - self.nominal[k] for k, x in of_sample.items() if self._of(k)]
+                backgrounds = ((k, x) for k, x in of_sample.items() if not self.is_signal[k])
+                shift = [x[side] - self.nominal[k] for k, x in backgrounds]
                 bad |= background + np.sum(shift, axis=0) <= 1e-9 * background
         return bad
-
-    def _of(self, k: int) -> bool:
-        """Whether a sample is a background."""
-        return not self.is_signal[k]
 
     def merged(self, edges: Vector) -> tuple[Templates, Vector]:
         """With each unsupported bin joined to the neighbour that expects less background.

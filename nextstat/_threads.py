@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 
 from nextstat import _core
@@ -38,3 +41,25 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     if n_jobs < 0:
         return max(1, _core.num_threads() + 1 + int(n_jobs))
     return int(n_jobs)
+
+
+def threads_here() -> int:
+    """Threads that parallel work started from here may use.
+
+    One in a thread that joblib started, beside which others do the same work; else
+    `nextstat.get_num_threads()`.
+    """
+    joblib = sys.modules.get("joblib.parallel")  # where not imported, it has started no thread
+    if joblib is not None and threading.current_thread() is not threading.main_thread():
+        backend, _ = joblib.get_active_backend()
+        if backend.nesting_level:
+            return 1
+    return get_num_threads()
+
+
+def threads_for(n_events: int, enough: int = 100_000) -> int:
+    """Threads for a parallel region over events, which must follow; one for few events."""
+    n_threads = threads_here() if n_events >= enough else 1
+    if n_threads > 1:
+        _core.note_threads_started()
+    return n_threads

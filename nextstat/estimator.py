@@ -21,10 +21,7 @@ from nextstat._binning import (
     uniform_edges,
 )
 from nextstat._event_settings import (
-    check_flag,
     check_name,
-    check_option,
-    check_positive,
     find_label,
     find_norm_systematics,
     find_yields,
@@ -32,11 +29,11 @@ from nextstat._event_settings import (
 from nextstat._event_stage import EventStage, find_smoothing, nominal_totals
 from nextstat._event_table import Events, read_events
 from nextstat._fit import fit
-from nextstat._options import check_integer
+from nextstat._metrics import METRICS, Metric, free_poi
+from nextstat._options import check_flag, check_integer, check_option, check_positive
 from nextstat._sensitive_bins import SensitiveBins
 from nextstat._templates import warn_of_merged, warn_of_mirrored
 from nextstat.interpret import rank_impact
-from nextstat.metrics import METRICS, Metric, free_poi
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
 

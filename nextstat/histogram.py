@@ -17,7 +17,6 @@ from nextstat._columns import (
     check_no_nan,
     finite_edges,
     split,
-    threads_for,
 )
 from nextstat._smooth import SmoothGradients as SmoothGradients
 from nextstat._smooth import SoftmaxGradients as SoftmaxGradients
@@ -25,6 +24,7 @@ from nextstat._smooth import smooth_histogram as smooth_histogram
 from nextstat._smooth import smooth_histogram_gradients as smooth_histogram_gradients
 from nextstat._smooth import softmax_histogram as softmax_histogram
 from nextstat._smooth import softmax_histogram_gradients as softmax_histogram_gradients
+from nextstat._threads import threads_for
 
 __all__ = [
     "SmoothGradients",

@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from nextstat._event_table import nominal_rows
 from nextstat._labels import encode
+from nextstat._metrics import free_poi
 from nextstat._options import check_integer
 from nextstat._toys import toy_data
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.interpret import RankingMethod, rank_impact
-from nextstat.metrics import free_poi, last_step
+from nextstat.metrics import last_step
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.plot import ranking
 

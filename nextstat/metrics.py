@@ -1,70 +1,21 @@
-"""What an analysis is tuned on: expected results as scores, and scorers for any classifier."""
+"""Scorers: expected results of analyses, and of any classifier."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from nextstat._asimov import asimov_data
 from nextstat._event_settings import find_label
-from nextstat._fit import fit
-from nextstat._hypotest import hypotest, significance
-from nextstat._limit import upper_limit
+from nextstat._metrics import METRICS, Metric
 from nextstat._rejection import unknown
-from nextstat.model import HistFactoryModel
-from nextstat.result import check_converged
-
-if TYPE_CHECKING:
-    from nextstat.estimator import HistFactoryEstimator
+from nextstat.estimator import HistFactoryEstimator
+from nextstat.score_transformer import response_method, signal_scores
 
 __all__ = ["METRICS", "MetricScorer", "get_scorer", "get_scorer_names"]
-
-_LARGEST = 1e6  # limit on the signal strength
-
-Metric: TypeAlias = Literal["significance", "cls", "upper_limit", "mu_uncertainty"]
-
-
-def _significance(model: HistFactoryModel) -> float:
-    return significance(model, data=_asimov(model, 1.0))
-
-
-def _cls(model: HistFactoryModel) -> float:
-    return -hypotest(model, 1.0, data=_asimov(model, 0.0)).cls
-
-
-def _upper_limit(model: HistFactoryModel) -> float:
-    bounds = {str(model.poi): (0.0, _LARGEST)}
-    return -upper_limit(model, data=_asimov(model, 0.0), bounds=bounds, expected=False).observed
-
-
-def _mu_uncertainty(model: HistFactoryModel) -> float:
-    return -check_converged(fit(model, _asimov(model, 1.0))).error(str(model.poi))
-
-
-def _asimov(model: HistFactoryModel, mu: float) -> npt.NDArray[np.float64]:
-    """Data as expected before any were taken: no score may depend on those observed."""
-    return asimov_data(model, mu, nuisances="nominal")
-
-
-def free_poi(model: HistFactoryModel) -> dict[str, tuple[float, float]]:
-    """Bounds with which the signal strength is not stopped by 0, for fits of weak signals."""
-    lower, upper = model.bounds[model.parameters.index(str(model.poi))].tolist()
-    return {str(model.poi): (min(lower, -10.0), max(upper, 10.0))}
-
-
-METRICS: dict[str, Callable[[HistFactoryModel], float]] = {
-    "significance": _significance,
-    "cls": _cls,
-    "upper_limit": _upper_limit,
-    "mu_uncertainty": _mu_uncertainty,
-}
 
 
 def get_scorer_names() -> list[str]:
@@ -117,19 +68,13 @@ def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
     return estimator, X
 
 
-def _estimator() -> type[HistFactoryEstimator]:
-    from nextstat.estimator import HistFactoryEstimator  # which needs the metrics
-
-    return HistFactoryEstimator
-
-
 class MetricScorer:
     """See `get_scorer`, which makes them."""
 
     def __init__(self, metric: Metric, options: dict[str, Any]) -> None:
         if metric not in METRICS:
             raise ValueError(unknown("metric", str(metric), METRICS))
-        known = signature(_estimator().__init__).parameters
+        known = signature(HistFactoryEstimator.__init__).parameters
         for name in options:
             if name not in known:
                 raise ValueError(unknown("option", name, known))
@@ -144,9 +89,6 @@ class MetricScorer:
         self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, variation: Any = None
     ) -> float:
         """Score of the events; higher is better."""
-        from nextstat.score_transformer import response_method, signal_scores
-
-        HistFactoryEstimator = _estimator()
         metadata = {"sample_weight": sample_weight, "variation": variation}
         last, X = last_step(estimator, X)
         if isinstance(last, HistFactoryEstimator):

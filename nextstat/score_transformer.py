@@ -13,9 +13,10 @@ from sklearn.utils import Tags, _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from nextstat._event_settings import check_flag, check_option, find_label
+from nextstat._event_settings import find_label
 from nextstat._event_table import nominal_rows, read_labels, read_weights
 from nextstat._labels import encode
+from nextstat._options import check_flag, check_option
 
 Scores: TypeAlias = npt.NDArray[np.floating]
 
@@ -106,17 +107,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
             If lengths differ, there is no signal or no background, an option is unknown, or
             there are weights which the classifier cannot take.
         """
-        for name in ("classes_", "signal_", "classifier_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-        check_option(self.output, "output", ("signal", "all"))
-        nominal = _Nominal(X, y, sample_weight, variation)
-        classes, code = read_labels(nominal.y, len(nominal.y))
-        signal = find_label(self.signal, classes)
-        if check_flag(self.balance, "balance"):
-            nominal.balance(code == classes.tolist().index(signal))
-        classifier = nominal.train(clone(self.classifier), slice(None))
-        response_method(classifier)
-        self.classes_, self.signal_, self.classifier_ = classes, signal, classifier
+        self._learn(X, y, sample_weight, variation)
         return self
 
     def fit_transform(
@@ -141,13 +132,10 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         -------
         (n_rows, 1) or (n_rows, n_labels) ndarray, or what `set_output` chose
         """
-        self.fit(X, y, sample_weight, variation)
+        nominal = self._learn(X, y, sample_weight, variation)
         (X,) = indexable(X)
         if self.cv is None:
             return self._scores(self.classifier_, X)
-        nominal = _Nominal(X, y, sample_weight, variation)
-        if self.balance:
-            nominal.balance(nominal.y == self.signal_)
         fold, trained_on = nominal.folds(self.cv, groups)
         parts: list[tuple[npt.NDArray[np.intp], Scores]] = []
         for rows in trained_on:
@@ -208,6 +196,21 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         tags.non_deterministic = inner.non_deterministic
         return tags
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, variation: Any) -> _Nominal:
+        """Train the classifier on all nominal rows, which are returned."""
+        for name in ("classes_", "signal_", "classifier_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        check_option(self.output, "output", ("signal", "all"))
+        nominal = _Nominal(X, y, sample_weight, variation)
+        classes, code = read_labels(nominal.y, len(nominal.y))
+        signal = find_label(self.signal, classes)
+        if check_flag(self.balance, "balance"):
+            nominal.balance(code == classes.tolist().index(signal))
+        classifier = nominal.train(clone(self.classifier), slice(None))
+        response_method(classifier)
+        self.classes_, self.signal_, self.classifier_ = classes, signal, classifier
+        return nominal
 
     def _scores(self, classifier: Any, X: Any) -> Scores:
         if self.output == "signal":

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
+from studies import load_study
 
 import nextstat
 from nextstat._interval import ONE_SIGMA
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "studies" / "coverage.py"
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_study", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-STUDY = load()
+STUDY = load_study("coverage")
 
 
 @pytest.mark.parametrize("name", STUDY.workspaces())

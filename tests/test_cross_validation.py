@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import sklearn
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from studies import load_study
 
 from nextstat import WorkspaceWarning
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "studies" / "cross_validation.py"
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cross_validation_study", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-STUDY = load()
+STUDY = load_study("cross_validation")
 N_SETS = 10
 
 
