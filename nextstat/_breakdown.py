@@ -34,7 +34,7 @@ def groups_of(
         regular expression.
     """
     table = model.parameters
-    constrained = [int(p) for p in nuisances if table.constraints[p] != "none"]
+    constrained = [int(p) for p in nuisances if table.constrained[p]]
     members: dict[str, list[int]] = {}
     if groups is None:
         for p in constrained:

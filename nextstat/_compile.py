@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._parameters import ParameterSet
+from nextstat._parameters import ParameterSet, ParameterTable
 from nextstat._rejection import Path, rejection, render, show, suggestion
 from nextstat._schema import (
     Channel,
@@ -40,13 +40,25 @@ _CODES = {"none": 0, "gaussian": 1, "poisson": 2}
 
 @dataclass
 class Compiled:
-    """What a model is built from: names on one side, numbers on the other."""
+    """What a model is built from: names on one side, numbers on the other.
+
+    Attributes
+    ----------
+    sample_of : tuple of (int, int)
+        (channel, sample) of each of the arrays' samples.
+    uncertainties : dict of str to ndarray
+        Absolute uncertainties behind the constraints of a staterror (of its samples together) or
+        a shapesys; of those that follow the templates, not those a measurement sets.
+    arrays : dict of str to ndarray
+        Arguments of the numeric model; see ModelSpec in cpp/model.h.
+    """
 
     channels: tuple[str, ...]
     channel_bins: tuple[int, ...]
     samples: tuple[str, ...]
-    sample_of: tuple[tuple[int, int], ...]  # (channel, sample) of each of the arrays' samples
-    parameter_sets: list[ParameterSet]
+    sample_of: tuple[tuple[int, int], ...]
+    parameters: ParameterTable
+    uncertainties: dict[str, npt.NDArray[np.float64]]
     arrays: Arrays
 
 
@@ -78,7 +90,8 @@ def compile_workspace(workspace: Workspace, measurement: Measurement) -> Compile
         channel_bins=tuple(len(channel.samples[0].data) for channel in channels),
         samples=tuple(samples),
         sample_of=tuple(sample_of),
-        parameter_sets=sets,
+        parameters=ParameterTable(sets),
+        uncertainties={s.name: np.array(s.uncertainty) for s in sets if s.uncertainty},
         arrays=walk.arrays(channels, sets),
     )
 
@@ -261,15 +274,14 @@ def _per_bin_set(modifier: ShapeSys | ShapeFactor, sample: Sample) -> ParameterS
         [not a for a in acts],
         list(tau),
         tau,
+        list(modifier.data),
     )
 
 
 def _staterror(name: str, per_channel: dict[str, tuple[list[float], list[float]]]) -> ParameterSet:
-    relative = [
-        math.sqrt(v) / y if y > 0 else 0.0
-        for nominal, variance in per_channel.values()
-        for y, v in zip(nominal, variance, strict=True)
-    ]
+    uncertainty = [math.sqrt(v) for _, variance in per_channel.values() for v in variance]
+    nominal = [y for nominal, _ in per_channel.values() for y in nominal]
+    relative = [u / y if y > 0 else 0.0 for y, u in zip(nominal, uncertainty, strict=True)]
     n = len(relative)
     return ParameterSet(
         name,
@@ -281,6 +293,7 @@ def _staterror(name: str, per_channel: dict[str, tuple[list[float], list[float]]
         [r == 0.0 for r in relative],
         [1.0] * n,
         [r or 1.0 for r in relative],
+        uncertainty,
     )
 
 
@@ -344,8 +357,10 @@ def _apply(workspace: Workspace, path: Path, config: ParameterConfig, s: Paramet
         s.auxdata = checked("auxdata", config.auxdata, s.constraint != "none")
     if config.sigmas is not None:
         s.scale = checked("sigmas", config.sigmas, _WIDTH_KEY.get(s.kind) == "sigmas")
+        s.uncertainty = []
     if config.factors is not None:
         s.scale = checked("factors", config.factors, _WIDTH_KEY.get(s.kind) == "factors")
+        s.uncertainty = []
     if config.fixed is not None:
         fixed = (config.fixed,) * n if isinstance(config.fixed, bool) else config.fixed
         s.fixed = checked("fixed", fixed)

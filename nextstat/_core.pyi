@@ -98,6 +98,9 @@ class Minimum(metaclass=_BoundType):
 
     def errors(self) -> npt.NDArray[np.float64]: ...
     def covariance(self) -> npt.NDArray[np.float64]: ...
+    def covariance_times(self, vector: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Product with a vector, (P,); 0 for held parameters."""
+
     def covariance_with(self, param: int) -> npt.NDArray[np.float64]:
         """One row of the covariance, (P,)."""
 

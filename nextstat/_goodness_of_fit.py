@@ -118,7 +118,7 @@ def goodness_of_fit(
         for name, where in model.channel_slices.items()
     }
     statistic = float(bins.sum()) + constraints
-    unconstrained = np.array([c == "none" for c in model.parameters.constraints])
+    unconstrained = ~model.parameters.constrained
     n_dof = model.n_bins - int(np.count_nonzero(unconstrained & ~problem.fixed))
     if calculator == "asymptotics":
         if n_dof < 1:
@@ -160,7 +160,7 @@ def _poisson_deviance(n: Vector, nu: Vector) -> Vector:
 
 def _constraint_deviance(model: HistFactoryModel, observed: Vector, expected: Vector) -> float:
     aux, mean = observed[model.n_bins :], expected[model.n_bins :]
-    constrained = np.array(model.parameters.constraints) != "none"
+    constrained = model.parameters.constrained
     width, tau = model.parameters.width[constrained], model.parameters.tau[constrained]
     gaussian = np.isnan(tau)
     pulls = (aux[gaussian] - mean[gaussian]) / width[gaussian]

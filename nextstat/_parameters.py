@@ -28,6 +28,8 @@ class ParameterSet:
         Modifier types that use the name, joined by "+".
     inits, auxdata, scale : list of float
         Starting values, auxiliary measurements, and Gaussian widths or Poisson tau.
+    uncertainty : list of float
+        Absolute uncertainties that the scale was made from, for staterror and shapesys.
     bounds : list of (float, float)
     fixed : list of bool
     """
@@ -41,6 +43,7 @@ class ParameterSet:
     fixed: list[bool]
     auxdata: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
+    uncertainty: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.inits)
@@ -71,6 +74,10 @@ class ParameterTable:
     ----------
     names, kinds, constraints : tuple of str, (P,)
         Constraints are "none", "gaussian" or "poisson".
+    slices : dict of str to slice
+        Where the parameters of each modifier name are.
+    constrained, poisson : (P,) bool ndarray
+        Which have a constraint, and one of a Poisson rate.
     init : (P,) ndarray
     bounds : (P, 2) ndarray
     lower, upper : (P,) ndarray
@@ -90,21 +97,50 @@ class ParameterTable:
         self.names = tuple(name for s in sets for name in s.names())
         self.kinds = tuple(s.kind for s in sets for _ in range(len(s)))
         self.constraints = tuple(s.constraint for s in sets for _ in range(len(s)))
+        last = np.cumsum([len(s) for s in sets]).tolist()
+        self.slices = {s.name: slice(n - len(s), n) for s, n in zip(sets, last, strict=True)}
+        self.constrained: npt.NDArray[np.bool_] = _frozen(
+            [c != "none" for c in self.constraints], np.bool_
+        )
+        self.poisson: npt.NDArray[np.bool_] = _frozen(
+            [c == "poisson" for c in self.constraints], np.bool_
+        )
         self.init: Vector = _frozen([x for s in sets for x in s.inits])
         self.bounds: Vector = _frozen([b for s in sets for b in s.bounds]).reshape(-1, 2)
         self.lower: Vector = _frozen(self.bounds[:, 0])
         self.upper: Vector = _frozen(self.bounds[:, 1])
         self.fixed: npt.NDArray[np.bool_] = _frozen([f for s in sets for f in s.fixed], np.bool_)
         self.auxdata: Vector = _frozen([a for s in sets for a in s.auxdata])
-        nothing = float("nan")
-        aux = np.array([a for s in sets for a in (s.auxdata or [nothing] * len(s))])
-        scale = np.array([x for s in sets for x in (s.scale or [nothing] * len(s))])
-        poisson = np.array([c == "poisson" for c in self.constraints])
-        self.tau: Vector = _frozen(np.where(poisson, scale, nothing))
-        self.centre: Vector = _frozen(np.where(poisson, aux / scale, aux))
-        with np.errstate(invalid="ignore"):
-            self.width: Vector = _frozen(np.where(poisson, 1.0 / np.sqrt(scale), scale))
+        self._set_scale(np.array([x for s in sets for x in (s.scale or [0.0] * len(s))]))
         self._index = {name: i for i, name in enumerate(self.names)}
+
+    def _set_scale(self, scale: Vector) -> None:
+        aux = np.full(len(scale), np.nan)
+        aux[self.constrained] = self.auxdata
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.tau: Vector = _frozen(np.where(self.poisson, scale, np.nan))
+            self.centre: Vector = _frozen(np.where(self.poisson, aux / scale, aux))
+            width = np.where(self.poisson, 1.0 / np.sqrt(scale), scale)
+        self.width: Vector = _frozen(np.where(self.constrained, width, np.nan))
+
+    def rescaled(
+        self, scale: Vector, auxdata: Vector, fixed: npt.NDArray[np.bool_]
+    ) -> ParameterTable:
+        """The same parameters with other constraints.
+
+        Parameters
+        ----------
+        scale : (P,) ndarray
+            Gaussian widths and Poisson rates; anything for unconstrained parameters.
+        auxdata : (n_aux,) ndarray
+        fixed : (P,) bool ndarray
+        """
+        table: ParameterTable = object.__new__(ParameterTable)
+        state = {name: value for name, value in self.__dict__.items() if name != "_index"}
+        table.__dict__.update(state, auxdata=_frozen(auxdata), fixed=_frozen(fixed, np.bool_))
+        table._set_scale(scale)
+        table._index = self._index
+        return table
 
     def __setattr__(self, name: str, value: object) -> None:
         if "_index" in self.__dict__:

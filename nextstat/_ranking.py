@@ -57,7 +57,7 @@ class GlobalFit:
     @property
     def aux_parameters(self) -> npt.NDArray[np.intp]:
         """Parameter of each auxiliary measurement, (n_aux,)."""
-        return np.flatnonzero(np.array(self.model.parameters.constraints) != "none")
+        return np.flatnonzero(self.model.parameters.constrained)
 
     def aux_errors(self) -> Vector:
         """Standard deviation of each parameter's auxiliary measurement at the fit, (P,).

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._compile import Compiled, compile_workspace
-from nextstat._parameters import ParameterTable
 from nextstat._rejection import show, suggestion, unknown
 from nextstat._schema import Measurement, Workspace
 from nextstat.exceptions import WorkspaceError
@@ -48,7 +47,7 @@ class HistFactoryModel:
     ) -> None:
         self._compiled = compiled
         self._codes = codes
-        self.parameters = ParameterTable(compiled.parameter_sets)
+        self.parameters = compiled.parameters
         self.poi = poi
         self.channels = compiled.channels
         self.channel_bins = compiled.channel_bins
@@ -147,8 +146,8 @@ class HistFactoryModel:
         if not include_auxdata:
             return events
         table = self.parameters
-        rate = np.where(np.isnan(table.tau), 1.0, table.tau) * np.asarray(params, dtype=np.float64)
-        return np.concatenate([events, rate[np.array(table.constraints) != "none"]])
+        rate = np.where(table.poisson, table.tau, 1.0) * np.asarray(params, dtype=np.float64)
+        return np.concatenate([events, rate[table.constrained]])
 
     def expected_by_sample(self, params: npt.ArrayLike) -> Vector:
         """Expected events of each sample in each bin; 0 in channels a sample is not part of.
@@ -300,7 +299,8 @@ def _choose_poi(
     patched: bool,
 ) -> str | None:
     """The parameter of interest, or None if the workspace holds no signal to scale."""
-    names = [name for s in compiled.parameter_sets for name in s.names()]
+    table = compiled.parameters
+    names = table.names
     if asked is not None:
         if asked not in names:
             raise WorkspaceError(f"poi: {unknown('parameter', str(asked), names)}")
@@ -317,12 +317,12 @@ def _choose_poi(
             f"expected one of the parameters, since {reason}"
         )
 
-    if any(s.name == poi for s in compiled.parameter_sets):
+    if poi in table.slices:
         raise WorkspaceError(
             f"{path}: found {show(poi)}, which has one parameter per bin; expected a single "
             f"parameter, such as {show(poi + '[0]')}"
         )
-    factors = [s.name for s in compiled.parameter_sets if s.kind == "normfactor"]
+    factors = [name for name, s in table.slices.items() if table.kinds[s.start] == "normfactor"]
     if patched:
         reject("a patch was applied")
     if suggestion(poi, factors):

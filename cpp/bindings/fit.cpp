@@ -37,16 +37,23 @@ py::array_t<double> covariance(const ExternalMinimum& self) {
   return out;
 }
 
+// The covariance times a vector.
+py::array_t<double> covariance_times(const ExternalMinimum& self, const Array& vector) {
+  const std::size_t P = self.minimum.shape.size();
+  check_length(vector, static_cast<py::ssize_t>(P), "vector");
+  Doubles product(P);
+  for (std::size_t i = 0; i < P; ++i) product[i] = vector.data()[self.external[i]];
+  kernels().solve(self.minimum.shape, self.minimum.factor, product.data());
+  return self.reorder(product);
+}
+
 // One row of the covariance.
 py::array_t<double> covariance_with(const ExternalMinimum& self, int param) {
-  const std::size_t P = self.minimum.shape.size();
-  if (param < 0 || static_cast<std::size_t>(param) >= P) {
-    throw std::invalid_argument("no such parameter");
-  }
-  Doubles row(P);
-  for (std::size_t i = 0; i < P; ++i) row[i] = self.external[i] == param;
-  kernels().solve(self.minimum.shape, self.minimum.factor, row.data());
-  return self.reorder(row);
+  const auto P = static_cast<py::ssize_t>(self.minimum.shape.size());
+  if (param < 0 || param >= P) throw std::invalid_argument("no such parameter");
+  Array unit(P);
+  for (py::ssize_t i = 0; i < P; ++i) unit.mutable_data()[i] = i == param;
+  return covariance_times(self, unit);
 }
 
 py::array_t<bool> held(const ExternalMinimum& self) {
@@ -124,6 +131,7 @@ void bind_fit(py::module_& m) {
       .def_property_readonly("held", &held)
       .def("errors", &errors)
       .def("covariance", &covariance)
+      .def("covariance_times", &covariance_times, py::arg("vector"))
       .def("covariance_with", &covariance_with, py::arg("param"))
       .def(py::pickle(&get_state, &set_state));
 
