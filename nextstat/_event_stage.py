@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._event_sums import Smoothing, Sums, sum_events
 from nextstat._event_table import SIDES, Events
 from nextstat._templates import Sides, Templates, make_workspace, mirrored
-from nextstat.histogram import fill_histogram, smooth_histogram
 
 Vector: TypeAlias = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Smoothing:
-    """Kernel-density estimates in place of counts.
-
-    Attributes
-    ----------
-    mode : {"kde", "sigmoid"}
-    bandwidth : (n_labels,) ndarray
-        In units of the observable.
-    """
-
-    mode: Literal["kde", "sigmoid"]
-    bandwidth: Vector
 
 
 @dataclass(frozen=True)
@@ -75,9 +61,36 @@ class EventStage:
             If labels are unknown or missing, or weights add up to nothing.
         """
         _check_labels(events.labels, self.labels)
-        yields, variances = _fill(events, self.edges, self.smoothing)
-        totals = yields.sum(axis=2)
-        present = variances.sum(axis=2) > 0.0
+        return self._scaled(events, sum_events(events, self.edges, self.smoothing))
+
+    def jackknife(
+        self, events: Events, part: npt.NDArray[np.int32], n_parts: int
+    ) -> Iterator[Templates]:
+        """Templates of all events, then without each part of them, from one pass.
+
+        Parameters
+        ----------
+        events : Events
+        part : (n_rows,) int32 ndarray
+            From 0 to n_parts - 1.
+        n_parts : int
+
+        Raises
+        ------
+        ValueError
+            As for `templates`; or if all rows of a label and a variation are in one part.
+        """
+        _check_labels(events.labels, self.labels)
+        sums = sum_events(events, self.edges, self.smoothing, part, n_parts)
+        yield self._scaled(events, sums.over(slice(None)))
+        _check_parts(sums.squares > 0.0, events)
+        for k in range(n_parts):
+            yield self._scaled(events, sums.over(np.arange(n_parts) != k))
+
+    def _scaled(self, events: Events, sums: Sums) -> Templates:
+        """Templates of sums over some of the events."""
+        totals = sums.yields.sum(axis=2)
+        present = sums.squares > 0.0
         _check_totals(totals, present, events)
         sides = _sides_given(events, present)
         if self.sides is not None:
@@ -88,17 +101,20 @@ class EventStage:
                 "call sklearn.set_config(enable_metadata_routing=True)"
             )
         factors = self.yields / totals[:, 0]
-        nominal = _inside(yields[:, 0], self.keeps) * factors[:, None]
-        variance = _inside(variances[:, 0], self.keeps) * factors[:, None] ** 2
+        nominal = _inside(sums.yields[:, 0], self.keeps) * factors[:, None]
+        variance = _inside(sums.variances[:, 0], self.keeps) * factors[:, None] ** 2
         samples = tuple(str(label) for label in self.labels.tolist())
         varied: dict[str, dict[int, Vector]] = {}
         for i, systematic in enumerate(events.systematics):
             for k, sample in enumerate(samples):
                 if given := sides.get((systematic, sample)):
-                    both = yields[k, 1 + 2 * i : 3 + 2 * i]
+                    both = sums.yields[k, 1 + 2 * i : 3 + 2 * i]
                     shape = _inside(both, self.keeps) * factors[k]
                     varied.setdefault(systematic, {})[k] = mirrored(nominal[k], shape, given)
-        one_event = 0.0 if self.smoothing is None else _one_event(events, factors, self.is_signal)
+        one_event = 0.0
+        if self.smoothing is not None:
+            squares = (sums.squares[:, 0] * factors**2)[~self.is_signal]
+            one_event = float(squares.sum() / self.yields[~self.is_signal].sum())
         return Templates(samples, self.is_signal, nominal, variance, varied, sides, one_event)
 
     def workspace(self, templates: Templates) -> dict[str, Any]:
@@ -111,13 +127,6 @@ class EventStage:
         )
 
 
-def _one_event(events: Events, factors: Vector, is_signal: npt.NDArray[np.bool_]) -> float:
-    """Expected background that an average simulated event stands for."""
-    nominal = events.nominal()
-    expected = nominal.expected(factors)[~is_signal[nominal.label]]
-    return float(np.sum(expected**2) / np.sum(expected))
-
-
 def _sides_given(events: Events, present: npt.NDArray[np.bool_]) -> Sides:
     """Which sides of which systematic there are events for, by sample."""
     found: Sides = {}
@@ -128,27 +137,6 @@ def _sides_given(events: Events, present: npt.NDArray[np.bool_]) -> Sides:
             if given:
                 found[systematic, str(label)] = given
     return found
-
-
-def _fill(events: Events, edges: Vector, smoothing: Smoothing | None) -> tuple[Vector, Vector]:
-    """Sums of weights and of their squares, (n_labels, n_variations, 1 + n_bins + 1).
-
-    One pass over the events; the outermost bins hold what lies beyond the edges.
-    """
-    shape = (len(events.labels), events.n_variations, len(edges) + 1)
-    options: dict[str, Any] = {"groups": events.group, "n_groups": shape[0] * shape[1]}
-    if smoothing is None:
-        last = np.nextafter(edges[-1], np.inf)  # which the last bin includes
-        open_edges = np.concatenate([[-np.inf], edges[:-1], [last, np.inf]])
-        sums = fill_histogram(events.x, open_edges, events.weight, **options)
-    else:
-        # With overflow kept, it does not matter where the outermost edges are.
-        width = edges[-1] - edges[0]
-        open_edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
-        options |= {"bandwidth": smoothing.bandwidth[events.label], "mode": smoothing.mode}
-        sums = smooth_histogram(events.x, open_edges, events.weight, overflow="keep", **options)
-    yields, variances = (content.reshape(shape) for content in sums)
-    return yields, variances
 
 
 def _inside(content: Vector, keeps: tuple[bool, bool]) -> Vector:
@@ -175,35 +163,6 @@ def nominal_totals(nominal: Events) -> Vector:
     return totals
 
 
-def find_smoothing(
-    mode: Literal["kde", "sigmoid"] | None, bandwidth: float | Literal["scott"], nominal: Events
-) -> Smoothing | None:
-    """Kernels as asked for.
-
-    Scott's rule is sigma n^(-1/5) (D. W. Scott, "Multivariate Density Estimation", 1992), with
-    the effective number of events (sum w)^2 / sum w^2.
-    """
-    if mode is None:
-        return None
-    n_labels = len(nominal.labels)
-    if not isinstance(bandwidth, str):
-        return Smoothing(mode, np.full(n_labels, float(bandwidth)))
-    weight = np.ones(len(nominal.x)) if nominal.weight is None else nominal.weight.astype(float)
-    totals = np.bincount(nominal.label, weight, n_labels)
-    number = totals**2 / np.bincount(nominal.label, weight**2, n_labels)
-    mean = np.bincount(nominal.label, weight * nominal.x, n_labels) / totals
-    distance = nominal.x - mean[nominal.label]
-    square = np.bincount(nominal.label, weight * distance**2, n_labels) / totals
-    spread = np.sqrt(np.maximum(square, 0.0))
-    width = spread * number**-0.2
-    for label, h in zip(nominal.labels.tolist(), width, strict=True):
-        if not h > 0.0:
-            raise ValueError(
-                f"label {label!r} has no spread from which to take a bandwidth; pass a number"
-            )
-    return Smoothing(mode, width)
-
-
 def _check_labels(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
     strange = [label for label in found.tolist() if label not in expected.tolist()]
     if strange:
@@ -227,6 +186,14 @@ def _check_totals(totals: Vector, present: npt.NDArray[np.bool_], events: Events
                 f"the weights of label {label!r}, {_variation(events, int(v))}, add up to "
                 f"{totals[k, v]:g}, expected a positive number"
             )
+
+
+def _check_parts(present: npt.NDArray[np.bool_], events: Events) -> None:
+    """Raise ValueError where a part, (n_parts, n_labels, n_variations), holds all there is."""
+    for k, v in np.argwhere(np.count_nonzero(present, axis=0) == 1).tolist():
+        raise ValueError(
+            f"no rows of label {events.labels.tolist()[k]!r}, {_variation(events, v)}, are left"
+        )
 
 
 def _check_weights(present: npt.NDArray[np.bool_], events: Events) -> None:

@@ -59,11 +59,16 @@ class Events:
         group += self.variation
         return group
 
+    @property
+    def nominal_rows(self) -> npt.NDArray[np.intp] | None:
+        """Indices of the nominal rows; None if all are."""
+        return None if self.variation is None else np.flatnonzero(self.variation == 0)
+
     def nominal(self) -> Events:
         """The nominal rows alone."""
-        if self.variation is None:
+        rows = self.nominal_rows
+        if rows is None:
             return self
-        rows = np.flatnonzero(self.variation == 0)
         weight = None if self.weight is None else self.weight[rows]
         return Events(self.x[rows], weight, self.labels, self.label[rows], (), None)
 
@@ -150,6 +155,46 @@ def nominal_rows(variation: Any, n_rows: int) -> npt.NDArray[np.intp] | None:
     """Indices of the nominal rows; None if all are."""
     _, code = read_variations(variation, n_rows)
     return None if code is None else np.flatnonzero(code == 0)
+
+
+def read_groups(
+    groups: Any, nominal: npt.NDArray[np.intp] | None, n_rows: int
+) -> npt.NDArray[np.int32]:
+    """Code of the event that each row is of, (n_rows,): by default, each row is an event.
+
+    Parameters
+    ----------
+    groups : (n_rows,) array_like, or None
+    nominal : (n_nominal,) ndarray, or None
+        Indices of the nominal rows; None if all are.
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        If there are variations without groups, or the length differs.
+    """
+    if groups is None:
+        if nominal is not None and len(nominal) < n_rows:
+            raise ValueError(
+                "events with variations need groups: one id per event, which its variations share"
+            )
+        return np.arange(n_rows, dtype=np.int32)
+    _, event = encode(groups, "groups")
+    _check_length("groups", len(event), n_rows)
+    return event
+
+
+def check_shared(event: npt.NDArray[np.int32], nominal: npt.NDArray[np.intp] | None) -> None:
+    """Raise ValueError if most variations are of no nominal event: numbers of rows, say."""
+    if nominal is None:
+        return
+    n_alone = np.count_nonzero(~np.isin(event, event[nominal]))
+    if 2 * n_alone > len(event) - len(nominal):
+        raise ValueError(
+            "most variations have groups of their own, without a nominal row: groups must hold "
+            "one id per event, which its variations share"
+        )
 
 
 def _parse(name: object) -> tuple[str, int]:

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.utils import Bunch, _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from nextstat._event_table import nominal_rows
-from nextstat._labels import encode
+from nextstat._event_table import nominal_rows, read_groups
 from nextstat._metrics import free_poi
 from nextstat._options import check_integer
 from nextstat._toys import toy_data
@@ -86,8 +85,10 @@ def impact_importance(
         toys = toy_data(analysis.model_, n_repeats, seed=int(rng.randint(2**31)))
         repeats: Iterator[Repeat] = ((analysis.model_, toy) for toy in toys)
     else:
-        event = _event_of_row(y, variation, groups)
-        check_consistent_length(X, event)
+        if y is None:
+            raise ValueError("X is given but y is not, expected the labels of the events")
+        check_consistent_length(X, y)
+        event = read_groups(groups, nominal_rows(variation, len(y)), len(y))
         repeats = (
             (from_pyhf(analysis.workspace(*drawn)), None)
             for drawn in _bootstraps((X, y, sample_weight, variation), event, n_repeats, rng)
@@ -105,22 +106,6 @@ def impact_importance(
             of_bins = [name.endswith("]") for name in names]
             importances[of_bins, k] = np.nan
     return _bunch(names, importances)
-
-
-def _event_of_row(y: Any, variation: Any, groups: Any) -> npt.NDArray[np.int32]:
-    """Code of the event that each row is of, (n_rows,)."""
-    if y is None:
-        raise ValueError("X is given but y is not, expected the labels of the events")
-    if groups is not None:
-        _, event = encode(groups, "groups")
-        if len(event) != len(y):
-            raise ValueError(f"groups has {len(event)} entries for {len(y)} labels")
-        return event
-    if nominal_rows(variation, len(y)) is not None:
-        raise ValueError(
-            "events with variations need groups: one id per event, which its variations share"
-        )
-    return np.arange(len(y), dtype=np.int32)
 
 
 def _bootstraps(

@@ -43,8 +43,8 @@ def get_scorer(metric: Metric, **options: Any) -> MetricScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, sample_weight=None, variation=None)``. Where metadata routing
-        is enabled it asks for both.
+        ``scorer(estimator, X, y, sample_weight=None, variation=None, groups=None)``. Where
+        metadata routing is enabled it asks for all three.
 
     Raises
     ------
@@ -86,20 +86,26 @@ class MetricScorer:
         return f"get_scorer({self.metric!r}{options})"
 
     def __call__(
-        self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, variation: Any = None
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        variation: Any = None,
+        groups: Any = None,
     ) -> float:
         """Score of the events; higher is better."""
         metadata = {"sample_weight": sample_weight, "variation": variation}
         last, X = last_step(estimator, X)
         if isinstance(last, HistFactoryEstimator):
-            return self._with_metric(last).score(X, y, **metadata)
+            return self._with_metric(last).score(X, y, **metadata, groups=groups)
         options = {**self.options, "metric": self.metric}
         if response_method(last) == "predict_proba":
             options = {"lo": 0.0, "hi": 1.0, **options}
         signal = find_label(options.get("signal"), last.classes_)
         analysis = HistFactoryEstimator(**{**options, "signal": signal})
         scores = signal_scores(last, X, signal)
-        return analysis.fit(scores, y, **metadata).score(scores, y, **metadata)
+        return analysis.fit(scores, y, **metadata).score(scores, y, **metadata, groups=groups)
 
     def _with_metric(self, fitted: HistFactoryEstimator) -> HistFactoryEstimator:
         if self.options:
@@ -114,6 +120,6 @@ class MetricScorer:
     def get_metadata_routing(self) -> MetadataRequest:
         """Metadata that scoring asks for, in scikit-learn's terms."""
         request = MetadataRequest(owner=self)
-        for name in ("sample_weight", "variation"):
+        for name in ("sample_weight", "variation", "groups"):
             request.score.add_request(param=name, alias=True)
         return request

@@ -14,8 +14,13 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
 from nextstat._event_settings import find_label
-from nextstat._event_table import nominal_rows, read_labels, read_weights
-from nextstat._labels import encode
+from nextstat._event_table import (
+    check_shared,
+    nominal_rows,
+    read_groups,
+    read_labels,
+    read_weights,
+)
 from nextstat._options import check_flag, check_option
 
 Scores: TypeAlias = npt.NDArray[np.floating]
@@ -320,21 +325,16 @@ class _Nominal:
         list of ndarray
             The nominal rows that the classifier of each fold learns from.
         """
-        event = None if groups is None else encode(groups, "groups")[1]
-        if event is not None and len(event) != self.n_rows:
-            raise ValueError(f"groups has {len(event)} entries for {self.n_rows} rows")
-        if event is None and self.rows is not None:
-            raise ValueError(
-                "cv needs groups where there are variations: one id per event, which its "
-                "variations share, so that no event is scored by a classifier trained on it"
-            )
+        event = read_groups(groups, self.rows, self.n_rows)
+        check_shared(event, self.rows)
         rows = np.arange(self.n_rows) if self.rows is None else self.rows
-        nominal_event = None if event is None else event[rows]
+        nominal_event = event[rows]
         splitter = check_cv(cv, self.y, classifier=True)
         fold_of_nominal = np.full(len(rows), -1, dtype=np.intp)
         trained_on: list[npt.NDArray[np.intp]] = []
         by_group = get_routing_for_object(splitter).consumes("split", ["groups"])
-        for train, test in splitter.split(self.X, self.y, nominal_event if by_group else None):
+        given = nominal_event if by_group and groups is not None else None
+        for train, test in splitter.split(self.X, self.y, given):
             if len(np.intersect1d(train, test)):
                 raise ValueError("cv trains on events that the same fold scores")
             if (fold_of_nominal[test] >= 0).any():
@@ -343,14 +343,6 @@ class _Nominal:
             trained_on.append(train)
         if (fold_of_nominal < 0).any():
             raise ValueError("cv leaves some events out of every fold, expected a partition")
-        if event is None or nominal_event is None:
-            return fold_of_nominal, trained_on
-        known = np.isin(event, nominal_event)
-        if 2 * np.count_nonzero(~known) > self.n_rows - len(rows):
-            raise ValueError(
-                "most variations have groups of their own, without a nominal row: groups must hold "
-                "one id per event, which its variations share"
-            )
         # An event without a nominal row was learned from nowhere: any fold may score it.
         fold_of_event = np.arange(event.max() + 1) % len(trained_on)
         fold_of_event[nominal_event] = fold_of_nominal

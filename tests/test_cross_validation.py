@@ -47,17 +47,32 @@ def test_few_events_lower_the_score_unless_their_errors_are_left_out(
     assert higher > 3.0 * error
 
 
+def test_jackknife_gives_the_score_of_many_events() -> None:
+    """Whatever the bins; other scores are far off."""
+    steps = STUDY.classifier(max_iter=6).set_params(scoretransformer__classifier__max_bins=15)
+    analyses = {name: STUDY.ANALYSES[name] for name in ("uniform", "quantile")}
+    found = STUDY.study(steps, analyses, 8000, N_SETS, n_many=50_000, seed=2000)
+    for scores in found.values():
+        difference, error = STUDY.mean(scores.corrected - scores.many)
+        assert error < 0.06
+        assert abs(difference) < 2.0 * error
+        difference, error = STUDY.mean(scores.folds - scores.many)
+        assert difference < -5.0 * error
+
+
 def test_folds_are_those_of_cross_val_score() -> None:
+    """With and without the jackknife."""
     events, many = STUDY.draw(1200, 0), STUDY.draw(2000, 1)
     steps, analysis = STUDY.classifier(max_iter=5), STUDY.analysis(n_bins=5, binning="quantile")
     with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
         warnings.simplefilter("ignore", WorkspaceWarning)
-        scores = STUDY.one_set(steps, [analysis], events, many)
-        expected = cross_val_score(
-            make_pipeline(*steps, analysis),
-            events.data,
-            events.target,
-            cv=GroupKFold(STUDY.N_FOLDS),
-            params={**STUDY.metadata(events), "groups": events.group},
-        )
-    assert np.isclose(scores[0, 1], expected.mean(), atol=1e-9)
+        scores = STUDY.one_set(steps, [analysis], events, many)[0]
+        for found, jackknife in ((scores[1], None), (scores[4], STUDY.N_GROUPS)):
+            expected = cross_val_score(
+                make_pipeline(*steps, analysis.set_params(jackknife=jackknife)),
+                events.data,
+                events.target,
+                cv=GroupKFold(STUDY.N_FOLDS),
+                params={**STUDY.metadata(events), "groups": events.group},
+            )
+            assert np.isclose(found, expected.mean(), atol=1e-9)

@@ -180,7 +180,7 @@ def test_missing_features_are_the_classifiers_business(sample: Sample) -> None:
         ({}, {"sample_weight": [1.0]}, "sample_weight has shape"),
         ({}, {"variation": ["nominal"]}, "variation has 1 entries for"),
         ({"classifier": KNeighborsClassifier()}, {}, "takes no sample_weight in fit"),
-        ({"cv": 3}, {}, "cv needs groups where there are variations"),
+        ({"cv": 3}, {}, "events with variations need groups"),
         ({"cv": 3}, {"groups": [0, 1]}, "groups has 2 entries for"),
         ({"cv": KFold(3, shuffle=True)}, {"groups": "coarse"}, "rows of one group into several"),
         ({"cv": [(np.arange(5, 10), np.arange(5))]}, {"groups": "event"}, "leaves some events out"),

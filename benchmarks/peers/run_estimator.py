@@ -11,7 +11,7 @@ from clock import Clock, Parts
 from protocol import Job, Task, serve
 
 import nextstat
-from nextstat import _event_stage, _event_table, estimator, metrics
+from nextstat import _event_stage, _event_sums, _event_table, estimator, metrics
 
 PLACES: dict[str, list[tuple[Any, str]]] = {
     "check X": [(estimator, "validate_data")],
@@ -25,7 +25,7 @@ PLACES: dict[str, list[tuple[Any, str]]] = {
         (estimator, "find_range"),
     ],
     "group of each row": [(_event_table.Events, "group")],
-    "fill": [(_event_stage, "fill_histogram")],
+    "fill": [(_event_sums, "fill_histogram")],
     "model": [(_event_stage, "make_workspace"), (estimator, "from_pyhf")],
     "fit of model": [(estimator, "fit")],
     "expected result": [(metrics.METRICS, "significance")],

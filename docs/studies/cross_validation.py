@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ from nextstat.exceptions import WorkspaceWarning
 
 N_FOLDS = 4
 N_NEW = 4  # independent sets as large as a fold
-N_MANY = 40_000
+N_MANY = 160_000
+N_GROUPS = 10  # of the jackknife
 
 
 def draw(n_events: int, seed: int) -> Bunch:
@@ -93,12 +94,15 @@ class Scores:
         Of new events, as many as there are in a fold.
     many : ndarray
         Of many new events.
+    corrected : ndarray
+        Of the events left out, with the jackknife.
     """
 
     own: np.ndarray
     folds: np.ndarray
     new: np.ndarray
     many: np.ndarray
+    corrected: np.ndarray
 
 
 def mean(values: np.ndarray) -> tuple[float, float]:
@@ -124,17 +128,17 @@ def study(
             )
             for first in range(seed, seed + 2 * n_sets, 2)
         )
-    by_analysis = np.moveaxis(np.array(sets), 0, -1)  # (n_analyses, 4, n_sets)
+    by_analysis = np.moveaxis(np.array(sets), 0, -1)  # (n_analyses, 5, n_sets)
     return {name: Scores(*scores) for name, scores in zip(analyses, by_analysis, strict=True)}
 
 
 def one_set(
     steps: Pipeline, analyses: list[HistFactoryEstimator], events: Bunch, many: Bunch
 ) -> np.ndarray:
-    """The four scores of each analysis, averaged over the folds of one set, (n_analyses, 4)."""
+    """The five scores of each analysis, averaged over the folds of one set, (n_analyses, 5)."""
     n_fold = len(np.unique(events.group)) // N_FOLDS
     new = [np.flatnonzero(many.group // n_fold == k) for k in range(N_NEW)]
-    found = np.zeros((len(analyses), 4))
+    found = np.zeros((len(analyses), 5))
     for train, test in folds(events):
         of_train, y_train = metadata(events, train), events.target[train]
         trained = clone(steps)
@@ -142,13 +146,14 @@ def one_set(
             events.data[train], y_train, **of_train, groups=events.group[train]
         )
         x_test, x_many = trained.transform(events.data[test]), trained.transform(many.data)
+        y_test, of_test = events.target[test], metadata(events, test)
         for scores, estimator in zip(found, analyses, strict=True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", WorkspaceWarning)  # bins without background
                 fitted = clone(estimator).fit(x_train, y_train, **of_train)
                 scores += [
                     fitted.score(x_train, y_train, **of_train),
-                    fitted.score(x_test, events.target[test], **metadata(events, test)),
+                    fitted.score(x_test, y_test, **of_test),
                     np.mean(
                         [
                             fitted.score(x_many[rows], many.target[rows], **metadata(many, rows))
@@ -156,16 +161,19 @@ def one_set(
                         ]
                     ),
                     fitted.score(x_many, many.target, **metadata(many)),
+                    fitted.set_params(jackknife=N_GROUPS).score(
+                        x_test, y_test, **of_test, groups=events.group[test]
+                    ),
                 ]
     return found / N_FOLDS
 
 
-def best_of(found: dict[str, Scores]) -> Scores:
-    """The scores of the candidate that each set would choose by cross-validation."""
-    chosen = np.argmax([scores.folds for scores in found.values()], axis=0)
+def best_of(found: dict[str, Scores], by: str) -> Scores:
+    """The scores of the candidate that each set would choose: the one whose score `by` is best."""
+    chosen = np.argmax([getattr(scores, by) for scores in found.values()], axis=0)
     columns = (
-        np.choose(chosen, [getattr(scores, column) for scores in found.values()])
-        for column in ("own", "folds", "new", "many")
+        np.choose(chosen, [getattr(scores, column.name) for scores in found.values()])
+        for column in fields(Scores)
     )
     return Scores(*columns)
 
@@ -177,6 +185,7 @@ def row(name: str, n_events: int, scores: Scores) -> str:
         scores.own - scores.many,
         scores.folds - scores.many,
         scores.folds - scores.new,
+        scores.corrected - scores.many,
     )
     cells = ["{:.3f} +/- {:.3f}".format(*mean(values)) for values in differences]
     return " | ".join([f"| {name}", f"{n_events:,}", *cells]) + " |"
@@ -185,14 +194,15 @@ def row(name: str, n_events: int, scores: Scores) -> str:
 def main() -> None:
     n_sets = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     print(f"{n_sets} training sets each, {N_FOLDS} folds\n")
-    print("| binning | events | truth | own templates | folds | folds - equally many |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| binning | events | truth | own templates | folds | folds - equally many | corrected |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     for n_events in (4000, 16_000):
         found = study(classifier(), {**ANALYSES, **SEARCH}, n_events, n_sets, n_jobs=-1)
         for name in ANALYSES:
             print(row(name, n_events, found[name]))
-        best = best_of({name: found[name] for name in SEARCH})
-        print(row("best of 6", n_events, best), flush=True)
+        candidates = {name: found[name] for name in SEARCH}
+        print(row("best of 6", n_events, best_of(candidates, "folds")))
+        print(row("best of 6, corrected", n_events, best_of(candidates, "corrected")), flush=True)
         crossed = {name: ANALYSES[name] for name in ("quantile", "sensitivity")}
         found = study(classifier(cv=3), crossed, n_events, n_sets, n_jobs=-1)
         for name, scores in found.items():
