@@ -73,6 +73,10 @@ ANALYSES = {
     "quantile, `staterror=False`": analysis(binning="quantile", staterror=False),
     "sensitivity": analysis(binning="sensitivity", min_background=2.0),
 }
+OTHER_METRICS = {
+    f"quantile, `{metric}`": analysis(binning="quantile", metric=metric)
+    for metric in ("cls", "upper_limit", "mu_uncertainty")
+}
 SEARCH = {
     f"{binning}, {n_bins} bins": analysis(n_bins=n_bins, binning=binning)
     for binning in ("uniform", "quantile")
@@ -197,8 +201,9 @@ def main() -> None:
     print("| binning | events | truth | own templates | folds | folds - equally many | corrected |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for n_events in (4000, 16_000):
-        found = study(classifier(), {**ANALYSES, **SEARCH}, n_events, n_sets, n_jobs=-1)
-        for name in ANALYSES:
+        analyses = {**ANALYSES, **OTHER_METRICS, **SEARCH}
+        found = study(classifier(), analyses, n_events, n_sets, n_jobs=-1)
+        for name in (*ANALYSES, *OTHER_METRICS):
             print(row(name, n_events, found[name]))
         candidates = {name: found[name] for name in SEARCH}
         print(row("best of 6", n_events, best_of(candidates, "folds")))
