@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from nextstat._asymptotics import BANDS
+from nextstat._crossing import Cached, crossing, first_guess
 from nextstat._hypotest import (
     HypoTestResult,
     asimov_profile,
@@ -29,10 +29,8 @@ from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
-_RELATIVE_PRECISION = 1e-8
 _TOY_PRECISION = 1e-3
 _FEW = 5.0  # toys beyond a limit, on average
-_WIDEST = 1e9  # in units of the expected limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,18 +164,33 @@ def _limits(
 ) -> tuple[float, Vector]:
     """Observed limit, and expected ones (5,), at CLs = alpha."""
     asimov = asimov_profile(model, observed, 0.0)
-    roots = _Cached(lambda mu: math.sqrt(deviation("qtilde", mu, asimov)))
-    targets = BANDS - ndtri(alpha * ndtr(BANDS))
-    first = _first_guess(roots, float(targets[2]), observed)
+    roots, targets = asimov_root(asimov), limit_targets(alpha)
+    first = first_guess(roots, float(targets[2]), observed)
     bands = np.full(5, np.nan)
     if expected:
-        bands[:] = [_crossing(roots, float(t), first, observed.name) for t in targets]
+        bands[:] = [crossing(roots, float(t), first, observed.name) for t in targets]
+    return crossing(cls_excess(observed, asimov, alpha), 0.0, first, observed.name), bands
+
+
+def asimov_root(asimov: Profile) -> Cached:
+    """sqrt(qA) of tested values: the expected limits are where it reaches the targets."""
+    return Cached(lambda mu: math.sqrt(deviation("qtilde", mu, asimov)))
+
+
+def limit_targets(alpha: float) -> Vector:
+    """What sqrt(qA) reaches at the expected limits, (5,)."""
+    targets: Vector = BANDS - ndtri(alpha * ndtr(BANDS))
+    return targets
+
+
+def cls_excess(observed: Profile, asimov: Profile, alpha: float) -> Cached:
+    """How far CLs of tested values is below alpha, as a logarithm: 0 at the observed limit."""
 
     def excess(mu: float) -> float:
         cls = exclusion(mu, observed, asimov).ratio
         return math.log(alpha / max(cls, 1e-300))
 
-    return _crossing(_Cached(excess), 0.0, first, observed.name), bands
+    return Cached(excess)
 
 
 def _toy_limits(
@@ -195,19 +208,19 @@ def _toy_limits(
             tests[mu] = toy_test("qtilde", mu, q, observed, plan)
         return tests[mu]
 
-    def crossing(cls_of: Callable[[HypoTestResult], float], first: float) -> float:
+    def toy_crossing(cls_of: Callable[[HypoTestResult], float], first: float) -> float:
         def excess(mu: float) -> float:
             cls = cls_of(test(mu))
             if math.isnan(cls):
                 raise FitError(f"no toy of the background is like the data at {mu:g}: throw more")
             return math.log(alpha / max(cls, 1e-300))
 
-        return _crossing(_Cached(excess), 0.0, first, observed.name, _TOY_PRECISION)
+        return crossing(Cached(excess), 0.0, first, observed.name, _TOY_PRECISION)
 
     bands = guesses.copy()
     for k in np.flatnonzero(~np.isnan(guesses)):
-        bands[k] = crossing(lambda h, k=k: float(h.expected[k]), guesses[k])  # type: ignore[misc]
-    found = crossing(lambda h: h.cls, guess)
+        bands[k] = toy_crossing(lambda h, k=k: float(h.expected[k]), guesses[k])  # type: ignore[misc]
+    found = toy_crossing(lambda h: h.cls, guess)
     # the toys' steps may let neighbouring bands cross
     bands = np.sort(bands)
     rest = {"observed": alpha * test(found).clb * plan.n_toys, "median": alpha * 0.5 * plan.n_toys}
@@ -216,71 +229,3 @@ def _toy_limits(
         message = f"few toys decide: {' and '.join(few)} of {plan.n_toys}; throw more"
         warnings.warn(message, FitWarning, stacklevel=3)
     return found, bands
-
-
-class _Cached:
-    """A function of one number that remembers its values."""
-
-    def __init__(self, function: Callable[[float], float]) -> None:
-        self.function = function
-        self.values: dict[float, float] = {}
-
-    def __call__(self, x: float) -> float:
-        if x not in self.values:
-            self.values[x] = self.function(x)
-        return self.values[x]
-
-
-def _first_guess(root: _Cached, target: float, observed: Profile) -> float:
-    """A value near the median limit: where sqrt(qA), nearly linear, reaches the target."""
-    scale = max(abs(float(observed.problem.init[observed.poi])), 1e-6)
-    for _ in range(200):
-        height = root(scale)
-        if not math.isfinite(height):
-            scale /= 2.0
-        elif height < 1e-3 * target:
-            scale *= 10.0
-            if scale > _WIDEST:
-                break
-        elif height > 10.0 * target:
-            scale *= 2.0 * target / height
-        else:
-            return scale * target / height
-    raise FitError(
-        f"no upper limit: the data do not exclude any value of {observed.name!r} up to "
-        f"{scale:.3g}; does any sample depend on it?"
-    )
-
-
-def _crossing(
-    function: _Cached,
-    target: float,
-    first: float,
-    name: str,
-    precision: float = _RELATIVE_PRECISION,
-) -> float:
-    """Where an increasing function reaches the target; the bracket grows around `first`."""
-    low, high = first, first
-    while function(low) > target:
-        high, low = low, 0.5 * low
-        if low < first / _WIDEST:
-            return 0.0
-    while function(high) < target:
-        low, high = high, 1.5 * high
-        if high > first * _WIDEST:
-            raise FitError(f"no upper limit: no value of {name!r} up to {high:.3g} is excluded")
-    if function(high) == target:
-        return high
-    known = sorted((x, y) for x, y in function.values.items() if low <= x <= high)
-    low = max(x for x, y in known if y <= target)
-    high = min(x for x, y in known if y >= target)
-    if low == high:
-        return low
-    root: float = brentq(
-        lambda x: min(function(x) - target, 1e6),
-        low,
-        high,
-        xtol=precision * high,
-        rtol=precision,
-    )
-    return root

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,37 +20,37 @@ _TOLERANCE = 1e-8  # on the estimated distance to the minimum, in nll
 _MAX_ITERATIONS = 500
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Starting values, bounds and fixed flags of a fit, each (P,)."""
+class Problem(NamedTuple):
+    """Starting values, bounds and fixed flags of a fit, each (P,), and where it may stop."""
 
     init: Vector
     lower: Vector
     upper: Vector
     fixed: npt.NDArray[np.bool_]
+    tolerance: float = _TOLERANCE
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
         return _core.FitProblem(
-            self.init, self.lower, self.upper, self.fixed, _TOLERANCE, _MAX_ITERATIONS
+            self.init, self.lower, self.upper, self.fixed, self.tolerance, _MAX_ITERATIONS
         )
 
     def fix(self, parameter: int, value: float) -> Problem:
         """The same problem with one parameter fixed at a value."""
         init, fixed = self.init.copy(), self.fixed.copy()
         init[parameter], fixed[parameter] = value, True
-        return Problem(init, self.lower, self.upper, fixed)
+        return self._replace(init=init, fixed=fixed)
 
     def start(self, init: Vector) -> Problem:
         """The same problem from other starting values; fixed parameters stay where they are."""
-        return Problem(np.where(self.fixed, self.init, init), self.lower, self.upper, self.fixed)
+        return self._replace(init=np.where(self.fixed, self.init, init))
 
     def widen(self, parameter: int, lower: float, upper: float) -> Problem:
         """The same problem with the bounds of one parameter moved outwards where needed."""
         low, high = self.lower.copy(), self.upper.copy()
         low[parameter] = min(low[parameter], lower)
         high[parameter] = max(high[parameter], upper)
-        return Problem(self.init, low, high, self.fixed)
+        return self._replace(lower=low, upper=high)
 
     def at_least(self, parameter: int, lower: float) -> Problem:
         """The same problem with the lower bound of one parameter raised where needed."""
@@ -63,7 +62,7 @@ class Problem:
         low, init = self.lower.copy(), self.init.copy()
         low[parameter] = max(low[parameter], lower)
         init[parameter] = max(init[parameter], lower)
-        return Problem(init, low, self.upper, self.fixed)
+        return self._replace(init=init, lower=low)
 
 
 def check_model(model: object) -> HistFactoryModel:

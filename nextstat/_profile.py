@@ -84,6 +84,11 @@ class Profile:
         """Fitted value of the parameter."""
         return float(self.best[self.poi])
 
+    @property
+    def conditional(self) -> dict[float, Vector]:
+        """Parameters that fit best at the values asked for so far, (P,) each."""
+        return {value: params for value, params in self._known.items() if params is not None}
+
     def at(self, value: float) -> Vector | None:
         """Parameters that minimise the nll at a value of the parameter, (P,).
 
@@ -112,8 +117,11 @@ class Profile:
         if all(fit.status == INFINITE for fit in fits):
             return None
         lowest = min(fits, key=lambda fit: (fit.status != 0, fit.nll))
-        require_converged(self.model, lowest, f"the fit with {self.name}={value:g}")
+        require_converged(self.model, lowest, self._what(value))
         return lowest.values
+
+    def _what(self, value: float) -> str:
+        return f"the fit with {self.name}={value:g}"
 
     def statistic(self, value: float) -> float:
         """-2 ln of the profile likelihood ratio at a value, formed bin by bin.

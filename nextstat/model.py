@@ -126,6 +126,24 @@ class HistFactoryModel:
         """Number of bins, over all channels."""
         return int(self._core.n_bins)
 
+    def templates(self) -> dict[str, Vector]:
+        """Copies of the templates, by names that `nextstat.torch.HistFactoryLayer` takes too.
+
+        Returns
+        -------
+        dict of str to ndarray
+            "channel/sample": nominal yields, (n_bins,) of the channel.
+            "channel/sample/histosys/name/lo" and ".../hi": varied yields, (n_bins,).
+            "channel/sample/normsys/name/lo" and ".../hi": factors, ().
+            "channel/staterror/name": squared uncertainties, the sum over its samples, (n_bins,).
+            "channel/sample/shapesys/name": uncertainties, (n_bins,).
+            The last two only where the widths follow from them, and are not set by the
+            measurement.
+        """
+        from nextstat._model_templates import ModelTemplates
+
+        return ModelTemplates(self).values()
+
     def expected_data(self, params: npt.ArrayLike, *, include_auxdata: bool = True) -> Vector:
         """Expected events of each bin, and expected auxiliary measurements.
 

@@ -6,6 +6,7 @@ Those of fits are with refits: whatever the data and the minima do when a templa
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,19 @@ from scipy.special import digamma
 import nextstat
 from nextstat import _core
 from nextstat._problem import make_problem
-from nextstat._profile import Profile
-from nextstat._sensitivity import (
-    FIELDS,
-    TEMPLATES,
-    Asimov,
-    Dataset,
-    Derivatives,
-    replace_arrays,
+from nextstat._sensitivity import FIELDS, TEMPLATES, Asimov, Dataset, Derivatives
+from nextstat._statistics import (
+    Statistic,
+    covariance,
+    expected_log_cls,
+    lowest_nll,
+    nll_at,
+    observed_log_cls,
     test_statistic,
+    uncertainty,
     variance,
 )
+from nextstat._warm_profile import WarmProfile
 from nextstat.datasets import make_workspace
 from nextstat.model import HistFactoryModel
 
@@ -50,6 +53,15 @@ def field(model: HistFactoryModel, name: str) -> Vector:
     if name in TEMPLATES:
         return np.array(model._compiled.arrays[name], dtype=np.float64)
     return np.array({"data": model.data, "aux": model.auxdata}[name])
+
+
+def replace_arrays(model: HistFactoryModel, arrays: dict[str, Vector]) -> HistFactoryModel:
+    """The model with some of its arrays replaced."""
+    compiled, table = model._compiled, model.parameters
+    if "constraint_scale" in arrays:
+        table = table.rescaled(arrays["constraint_scale"], table.auxdata, table.fixed)
+    changed = replace(compiled, arrays={**compiled.arrays, **arrays}, parameters=table)
+    return HistFactoryModel(changed, model.data, model.poi, model._codes)
 
 
 def slope(function: Callable[[float], float], size: float) -> float:
@@ -163,16 +175,34 @@ def dataset(
     model: HistFactoryModel, kind: str, mu: float, n: Vector, aux: Vector, options: dict[str, Any]
 ) -> Dataset:
     """Observed data, or Asimov data at mu."""
-    problem = make_problem(model, **options)
+    problem = make_problem(model, **options)._replace(tolerance=1e-10)
     poi = model.parameters.index("mu")
-    observed = Profile(model, _core.Data(model._core, n, aux), problem, poi)
+    events = _core.Data(model._core, n, aux)
+    observed = WarmProfile(model, events, problem, poi, memory={}, label="observed")
     return Dataset(observed) if kind == "observed" else Asimov(observed, mu, kind)  # type: ignore[arg-type]
 
 
-STATISTICS: dict[str, Callable[[Dataset], tuple[float, dict[str, Vector]]]] = {
+def weights(n: int) -> Vector:
+    """Of the elements of a matrix, to make one number of it."""
+    return np.random.default_rng(7).normal(size=(n, n))
+
+
+def entries(data: Dataset) -> Statistic:
+    """A weighted sum of the elements of the covariance."""
+    found = covariance(data)
+    weight = weights(len(found.value))
+    return Statistic(float((weight * found.value).sum()), lambda g: found.pull_back(g * weight))
+
+
+STATISTICS: dict[str, Callable[[Dataset], Statistic]] = {
+    "nll": lowest_nll,
     "q0": lambda data: test_statistic(data, "q0", 0.0),
     "qtilde": lambda data: test_statistic(data, "qtilde", 2.5),
     "variance": variance,
+    "uncertainty": uncertainty,
+    "covariance": entries,
+    "expected CLs": lambda data: expected_log_cls(data, 2.5),
+    "observed CLs": lambda data: observed_log_cls(data, 2.5, "fitted"),
 }
 
 
@@ -188,8 +218,9 @@ def evaluate(
     changed = replace_arrays(model, {name: values}) if name in TEMPLATES else model
     n = values if name == "data" else model.data
     aux = values if name == "aux" else model.auxdata
-    mu = 0.0 if statistic == "qtilde" else 1.0
-    return STATISTICS[statistic](dataset(changed, kind, mu, n, aux, options))
+    mu = 0.0 if statistic in ("qtilde", "expected CLs", "observed CLs") else 1.0
+    value, pull_back = STATISTICS[statistic](dataset(changed, kind, mu, n, aux, options))
+    return float(value), pull_back(np.ones(()))
 
 
 @pytest.mark.parametrize("kind", ["observed", "nominal", "fitted"])
@@ -219,10 +250,46 @@ def test_fits(statistic: str, kind: str, codes: tuple[str, str], active: bool) -
         def at(t: float, n: str = name, x: Vector = values, d: Vector = direction) -> float:
             return evaluate(model, statistic, kind, n, x + t * d, options)[0]
 
-        # Minima are found to an EDM of 1e-8, which limits what differences can tell.
         expected, got = slope(at, 0.1), found[name] @ direction
         scale = np.abs(found[name]) @ np.abs(direction)
-        assert got == pytest.approx(expected, rel=2e-3, abs=1e-4 * scale + 1e-6), name
+        assert got == pytest.approx(expected, rel=1e-4, abs=1e-5 * scale + 1e-7), name
+
+
+def test_nll_of_parameters() -> None:
+    """At given parameters, with the constants of data and auxiliary data."""
+    model = make_model(2)
+    rng = np.random.default_rng(2)
+    params = draw_params(model, rng)
+    poi = model.parameters.index("mu")
+
+    def nll(data: _core.Data, params: Vector) -> Statistic:
+        problem = make_problem(model)
+        profile = WarmProfile(model, data, problem, poi, memory={}, label="observed")
+        return nll_at(Dataset(profile), params)
+
+    found = nll(model._observed, params).pull_back(np.ones(()))
+    moves = {"data": model.data, "aux": model.auxdata, "params": params}
+    for name, values in moves.items():
+        direction = rng.normal(size=len(values)) * 0.02 * np.abs(values)
+
+        def at(t: float, n: str = name, x: Vector = values, d: Vector = direction) -> float:
+            now = {**moves, n: x + t * d}
+            data = _core.Data(model._core, now["data"], now["aux"])
+            return float(nll(data, now["params"]).value)
+
+        assert found[name] @ direction == pytest.approx(slope(at, 0.1), rel=1e-6, abs=1e-7), name
+
+
+def test_memory() -> None:
+    """A fit from a remembered minimum is the fit, also when the minimum has moved far away."""
+    model = make_model(1, signal_fraction=0.3, mu=1.3)
+    cold = nextstat.fit(model)
+    problem, poi = make_problem(model), model.parameters.index("mu")
+    far = {"observed best": cold.values + 3.0 * np.nan_to_num(cold.errors)}
+    for memory in ({}, {"observed best": cold.values}, far):
+        profile = WarmProfile(model, model._observed, problem, poi, memory=memory, label="observed")
+        np.testing.assert_allclose(profile.best, cold.values, atol=1e-5)
+        assert memory["observed best"] is profile.best
 
 
 @pytest.mark.parametrize("naive", ["data", "minimum"])

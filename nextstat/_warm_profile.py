@@ -1,0 +1,113 @@
+"""Profiles that start from where the fits of a similar model ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from nextstat import _core
+from nextstat._fit import minimise, require_converged
+from nextstat._problem import Problem
+from nextstat._profile import Profile
+from nextstat.model import HistFactoryModel, Vector
+
+Memory = dict[str, Vector]  # where fits ended, by what they were for
+
+FAR = 1.0  # in widths of the constraints
+
+
+class WarmProfile(Profile):
+    """A profile with a memory.
+
+    A fit from a remembered minimum is kept if it ends nearby. If it ends far away (more than one
+    constraint width in any parameter) or nowhere, the fits without memory are made too, and the
+    lowest minimum counts: a start in a basin that is vanishing does not carry over to another.
+
+    Parameters
+    ----------
+    model, data, problem, poi, best
+        As for `Profile`.
+    memory : dict
+        Read and written.
+    label : str
+        Of the dataset, in the memory.
+    """
+
+    def __init__(
+        self,
+        model: HistFactoryModel,
+        data: _core.Data,
+        problem: Problem,
+        poi: int,
+        *,
+        memory: Memory,
+        label: str,
+        best: Vector | None = None,
+    ) -> None:
+        super().__init__(model, data, problem, poi, best)
+        self.memory = memory
+        self.label = label
+
+    @cached_property
+    def best(self) -> Vector:
+        """The global minimum, (P,)."""
+        cold = Profile(self.model, self.data, self.problem, self.poi)
+        best = self._remembered("best", self.problem, lambda: cold.best)
+        assert best is not None
+        return best
+
+    def minimum(self, value: float | None = None) -> _core.Minimum:
+        """The minimum with its Hessian, at a value of the parameter or the global one.
+
+        Raises
+        ------
+        FitError
+            If the fit did not converge.
+        """
+        if value is None:
+            what, start = "the global fit", self.problem.start(self.best)
+        else:
+            what, start = self._what(value), self.problem.start(self._at(value))
+            start = start.fix(self.poi, value)
+        minimum = minimise(self.model, self.data, start)
+        require_converged(self.model, minimum, what)
+        return minimum
+
+    def _at(self, value: float) -> Vector:
+        params = self.at(value)
+        assert params is not None  # of a hypothesis that Asimov data were made at
+        return params
+
+    def _fit_at(self, value: float) -> Vector | None:
+        problem = self.problem.fix(self.poi, value)
+        return self._remembered("profile", problem, lambda: super(WarmProfile, self)._fit_at(value))
+
+    def _remembered(
+        self, what: str, problem: Problem, cold: Callable[[], Vector | None]
+    ) -> Vector | None:
+        key = f"{self.label} {what}"
+        last = self.memory.get(key)
+        found = None
+        if last is not None:
+            start = problem.start(np.clip(last, problem.lower, problem.upper))
+            fit = minimise(self.model, self.data, start)
+            found = fit.values if fit.status == 0 else None
+        if found is None or last is None or self._is_far(found, last):
+            other = cold()
+            core = self.model._core
+            if (
+                found is None
+                or other is None
+                or _core.nll_difference(core, self.data, other, found) < 0.0
+            ):
+                found = other
+        if found is not None:
+            self.memory[key] = found
+        return found
+
+    def _is_far(self, params: Vector, last: Vector) -> bool:
+        width = self.model.parameters.width
+        scale = np.where(np.isnan(width), np.maximum(1.0, np.abs(last)), width)
+        return bool((np.abs(params - last) > FAR * scale).any())

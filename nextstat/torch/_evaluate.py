@@ -1,0 +1,169 @@
+"""From tensors to a statistic and back: the one place where torch meets the engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nextstat import get_num_threads
+from nextstat._sensitivity import Fields
+from nextstat.exceptions import FitError
+
+Array = npt.NDArray[np.float64]
+Shapes = Mapping[str, tuple[int, ...]]
+# Value for one element of the batch, and the way back from a derivative in it.
+Outcome = tuple[Array | float, Callable[[Array], Fields]]
+Compute = Callable[[dict[str, Array], int], Outcome]
+
+
+def evaluate(compute: Compute, inputs: Mapping[str, Tensor], shapes: Shapes) -> Tensor:
+    """Call a function for each element of the batch of its inputs, differentiably.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes float64 arrays by name, and the number of the element in the batch.
+    inputs : mapping of str to Tensor
+        Of any floating-point type, on any device; leading dimensions are those of the batch, and
+        broadcast.
+    shapes : mapping of str to tuple of int
+        Of one element.
+
+    Returns
+    -------
+    Tensor
+        float64, the batch dimensions first, on the device of the inputs.
+
+    Raises
+    ------
+    TypeError
+        If an input is no tensor of floating-point numbers.
+    ValueError
+        If an input has the wrong shape or is not finite.
+    FitError
+        If a fit did not converge; says for which element of the batch.
+    """
+    for name, tensor in inputs.items():
+        _check(name, tensor, shapes[name])
+    value: Tensor = _Evaluate.apply(compute, tuple(inputs), shapes, *inputs.values())  # type: ignore[no-untyped-call]
+    return value
+
+
+def _check(name: str, tensor: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name!r} is a {type(tensor).__name__}, expected a torch.Tensor")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name!r} is of type {tensor.dtype}, expected floating-point numbers")
+    n = len(shape)
+    if tensor.ndim < n or tuple(tensor.shape[tensor.ndim - n :]) != shape:
+        raise ValueError(
+            f"{name!r} has shape {tuple(tensor.shape)}, expected {shape}, or (..., {shape}) "
+            "for a batch"
+        )
+
+
+def to_array(tensor: Tensor) -> Array:
+    """A float64 array of the values, which shares memory where it can."""
+    array: Array = tensor.detach().to("cpu", torch.float64).numpy()
+    return array
+
+
+class _Evaluate(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, compute: Compute, names: tuple[str, ...], shapes: Shapes, *tensors: Tensor
+    ) -> Tensor:
+        arrays = {name: to_array(t) for name, t in zip(names, tensors, strict=True)}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name!r} is not finite: {array[~np.isfinite(array)][0]}")
+        batch = np.broadcast_shapes(
+            *(x.shape[: x.ndim - len(shapes[name])] for name, x in arrays.items())
+        )
+        elements = _Elements(arrays, shapes, batch)
+        outcomes = _for_each(compute, elements)
+        value = np.reshape([v for v, _ in outcomes], (*batch, *np.shape(outcomes[0][0])))
+        ctx.pull_backs = [pull_back for _, pull_back in outcomes]
+        ctx.elements, ctx.names = elements, names
+        ctx.kinds = [(t.dtype, t.device) for t in tensors]
+        device = next((t.device for t in tensors if t.device.type != "cpu"), torch.device("cpu"))
+        return torch.from_numpy(value).to(device)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        # the engine's derivatives cannot be differentiated: whoever tries shall know
+        once: Any = once_differentiable(_backward) if torch.is_grad_enabled() else _backward
+        found: tuple[Tensor | None, ...] = once(ctx, gradient)
+        return found
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    elements = ctx.elements
+    g = to_array(gradient).reshape(elements.n, *gradient.shape[len(elements.batch) :])
+    found = [pull_back(own) for pull_back, own in zip(ctx.pull_backs, g, strict=True)]
+    wanted = zip(ctx.names, ctx.kinds, ctx.needs_input_grad[3:], strict=True)
+    derivatives = (
+        torch.from_numpy(elements.join(name, found)).to(device, dtype) if wants else None
+        for name, (dtype, device), wants in wanted
+    )
+    return (None, None, None, *derivatives)
+
+
+class _Elements:
+    """The elements of a batch of arrays that broadcast."""
+
+    def __init__(self, arrays: dict[str, Array], shapes: Shapes, batch: tuple[int, ...]) -> None:
+        self.arrays, self.shapes, self.batch = arrays, shapes, batch
+        self.n = math.prod(batch)
+        if self.n == 0:
+            raise ValueError(f"the batch has shape {batch}: there is nothing to fit")
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        if not self.batch:
+            yield self.arrays
+            return
+        flat = {
+            name: np.broadcast_to(x, (*self.batch, *self.shapes[name])).reshape(
+                self.n, *self.shapes[name]
+            )
+            for name, x in self.arrays.items()
+        }
+        for i in range(self.n):
+            yield {name: x[i] for name, x in flat.items()}
+
+    def join(self, name: str, found: list[Fields]) -> Array:
+        """Derivatives in one input from those of all elements."""
+        shape, own = self.arrays[name].shape, self.shapes[name]
+        if not self.batch:
+            return np.array(found[0].get(name, np.zeros(own))).reshape(own)
+        full = np.reshape([f.get(name, np.zeros(own)) for f in found], (*self.batch, *own))
+        n_new = full.ndim - len(shape)
+        total = full.sum(axis=tuple(range(n_new)))
+        repeated = tuple(k for k, n in enumerate(shape) if n == 1 and total.shape[k] != 1)
+        joined: Array = total.sum(axis=repeated, keepdims=True)
+        return joined
+
+
+def _for_each(compute: Compute, elements: _Elements) -> list[Outcome]:
+    """Elements are independent; the engine works without Python's lock."""
+    if not elements.batch:
+        return [compute(elements.arrays, 0)]
+
+    def one(item: tuple[int, dict[str, Array]]) -> Outcome:
+        index, values = item
+        try:
+            return compute(values, index)
+        except (FitError, ValueError) as error:
+            where = tuple(int(k) for k in np.unravel_index(index, elements.batch))
+            raise type(error)(f"element {where} of the batch: {error}") from error
+
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        return list(pool.map(one, enumerate(elements)))

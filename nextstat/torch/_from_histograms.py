@@ -1,0 +1,174 @@
+"""Models of one channel from tensors: what they are made of, and by which names."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from nextstat._event_settings import check_name, find_norm_systematics
+from nextstat._rejection import unknown
+from nextstat.exceptions import WorkspaceWarning
+from nextstat.model import HistFactoryModel, from_pyhf
+
+Background: TypeAlias = "Tensor | Mapping[str, Tensor]"
+Pair: TypeAlias = "tuple[Tensor, Tensor | None]"
+Pairs: TypeAlias = "Pair | Mapping[str, Pair]"
+
+CHANNEL, SIGNAL, BACKGROUND = "channel", "signal", "background"
+STATERROR = {True: "staterror_signal", False: "staterror"}
+
+
+class Structure(NamedTuple):
+    """What a model is made of, without numbers.
+
+    Attributes
+    ----------
+    n_bins : int
+    samples : tuple of str
+        Signal first.
+    histosys, normsys : tuple of (name, sample), of (name, sample, down, up)
+    staterror : tuple of str
+        Samples whose simulated events are limited.
+    interpolation : (str, str)
+    """
+
+    n_bins: int
+    samples: tuple[str, ...]
+    histosys: tuple[tuple[str, str], ...]
+    normsys: tuple[tuple[str, str, float, float], ...]
+    staterror: tuple[str, ...]
+    interpolation: tuple[str, str]
+
+
+def bind_histograms(
+    signal: Tensor,
+    background: Background,
+    variations: Mapping[str, Pairs] | None,
+    norm_systematics: Mapping[str, object] | None,
+    staterror: Tensor | Mapping[str, Tensor] | None,
+    interpolation: tuple[str, str],
+) -> tuple[HistFactoryModel, dict[str, Tensor]]:
+    """A model of the structure, and the tensors by the names of its templates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `HistFactoryLayer.from_histograms`.
+    """
+    backgrounds = background if isinstance(background, Mapping) else {BACKGROUND: background}
+    if not backgrounds or SIGNAL in backgrounds:
+        raise ValueError(
+            f"background is {list(backgrounds)}, expected at least one sample, none called 'signal'"
+        )
+    samples = {SIGNAL: signal, **backgrounds}
+    n_bins = _n_bins(signal)
+    tensors = {f"{CHANNEL}/{name}": tensor for name, tensor in samples.items()}
+    histosys = []
+    for name, pairs in (variations or {}).items():
+        check_name(name, "variations")
+        for sample, (up, down) in _by_sample(name, pairs, samples).items():
+            histosys.append((name, sample))
+            path = f"{CHANNEL}/{sample}/histosys/{name}"
+            tensors[f"{path}/hi"], tensors[f"{path}/lo"] = up, down
+    variances = _variances(staterror, samples)
+    tensors |= {f"{CHANNEL}/staterror/{name}": tensor for name, (_, tensor) in variances.items()}
+    for name, tensor in tensors.items():
+        if _n_bins(tensor) != n_bins:
+            raise ValueError(f"{name!r} has {_n_bins(tensor)} bins, expected {n_bins} as signal")
+    names = np.array(list(samples))
+    found = find_norm_systematics(norm_systematics, names)
+    normsys = tuple(
+        (name, str(names[i]), *factors)
+        for name, sizes in found.items()
+        for i, factors in sizes.items()
+    )
+    limited = tuple(sample for users, _ in variances.values() for sample in users)
+    structure = Structure(
+        n_bins, tuple(samples), tuple(histosys), normsys, limited, tuple(interpolation)
+    )
+    return _model(structure), tensors
+
+
+def _n_bins(tensor: object) -> int:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"found a {type(tensor).__name__}, expected histograms as torch tensors")
+    if tensor.ndim == 0 or tensor.shape[-1] == 0:
+        raise ValueError(f"a histogram has shape {tuple(tensor.shape)}, expected (..., n_bins)")
+    return tensor.shape[-1]
+
+
+def _by_sample(
+    name: str, pairs: Pairs, samples: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Up and down variation of each sample that has them."""
+    where = f"variations[{name!r}]"
+    if not isinstance(pairs, Mapping):
+        if len(samples) > 2:
+            raise ValueError(f"{where}: of which sample? pass a mapping of samples to (up, down)")
+        pairs = {list(samples)[1]: pairs}
+    found = {}
+    for sample, pair in pairs.items():
+        if sample not in samples:
+            raise ValueError(f"{where}: {unknown('sample', str(sample), list(samples))}")
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"{where} is of type {type(pair).__name__}, expected (up, down)")
+        up, down = pair
+        if down is None:
+            warnings.warn(
+                f"{where} of {sample!r} is one-sided; down is taken as the mirror image of up",
+                WorkspaceWarning,
+                stacklevel=5,
+            )
+            down = 2.0 * samples[sample] - up
+        found[sample] = up, down
+    return found
+
+
+def _variances(
+    staterror: Tensor | Mapping[str, Tensor] | None, samples: Mapping[str, Tensor]
+) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+    """Samples that share a staterror, and their summed variances, by its name."""
+    if staterror is None:
+        return {}
+    if not isinstance(staterror, Mapping):
+        return {STATERROR[False]: (tuple(samples)[1:], staterror)}
+    found: dict[str, tuple[tuple[str, ...], Tensor]] = {}
+    for sample, variance in staterror.items():
+        if sample not in samples:
+            raise ValueError(f"staterror: {unknown('sample', str(sample), list(samples))}")
+        name = STATERROR[sample == SIGNAL]
+        users, total = found.get(name, ((), 0.0))
+        found[name] = (*users, sample), total + variance
+    return found
+
+
+@lru_cache(maxsize=64)
+def _model(structure: Structure) -> HistFactoryModel:
+    """A model of this structure; its numbers stand for those to come."""
+    ones = [1.0] * structure.n_bins
+    modifiers: dict[str, list[dict[str, Any]]] = {name: [] for name in structure.samples}
+    modifiers[SIGNAL].append({"name": "mu", "type": "normfactor", "data": None})
+    for name, sample in structure.histosys:
+        data: Any = {"hi_data": ones, "lo_data": ones}
+        modifiers[sample].append({"name": name, "type": "histosys", "data": data})
+    for name, sample, down, up in structure.normsys:
+        data = {"hi": up, "lo": down}
+        modifiers[sample].append({"name": name, "type": "normsys", "data": data})
+    for sample in structure.staterror:
+        name = STATERROR[sample == SIGNAL]
+        modifiers[sample].append({"name": name, "type": "staterror", "data": ones})
+    samples = [
+        {"name": name, "data": ones, "modifiers": modifiers[name]} for name in structure.samples
+    ]
+    workspace = {
+        "channels": [{"name": CHANNEL, "samples": samples}],
+        "observations": [{"name": CHANNEL, "data": ones}],
+        "measurements": [{"name": "measurement", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+    return from_pyhf(workspace, interpolation=structure.interpolation)

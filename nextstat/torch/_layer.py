@@ -1,0 +1,583 @@
+"""Statistics of a model as differentiable functions of its templates."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nextstat._model_templates import ModelTemplates
+from nextstat._options import check_level
+from nextstat._problem import Bounds, Fixed, Init, check_model, make_problem
+from nextstat._profile import poi_index
+from nextstat._sensitivity import Asimov, Dataset, Fields, Nuisances
+from nextstat._statistics import (
+    Statistic,
+    covariance,
+    expected_log_cls,
+    find_limit,
+    lowest_nll,
+    nll_at,
+    observed_log_cls,
+    root,
+    test_statistic,
+    uncertainty,
+)
+from nextstat._warm_profile import Memory, WarmProfile
+from nextstat.exceptions import WorkspaceWarning
+from nextstat.model import HistFactoryModel, Vector
+from nextstat.torch._evaluate import Array, Outcome, evaluate
+from nextstat.torch._from_histograms import Background, Pairs, bind_histograms
+
+DataKind = Literal["observed", "asimov"]
+Templates: TypeAlias = "Mapping[str, Tensor] | None"
+
+_TOLERANCE = 1e-10  # of fits, in nll: derivatives are the more precise the nearer the minimum is
+_DATA = "data"
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+
+
+class _Choice(NamedTuple):
+    """Which data."""
+
+    data: DataKind
+    nuisances: Nuisances
+    mu: float
+
+    def check(self) -> None:
+        if self.data not in ("observed", "asimov"):
+            raise ValueError(f"data is {self.data!r}, expected 'asimov' or 'observed'")
+        if self.nuisances not in ("nominal", "fitted"):
+            raise ValueError(f"nuisances is {self.nuisances!r}, expected 'nominal' or 'fitted'")
+
+    def dataset(self, observed: WarmProfile) -> Dataset:
+        if self.data == "observed":
+            return Dataset(observed)
+        return Asimov(observed, self.mu, self.nuisances)
+
+
+@dataclass(frozen=True, eq=False)
+class FitSummary:
+    """Where the fits behind a statistic ended; all of them converged.
+
+    Attributes
+    ----------
+    muhat : float
+        Parameter of interest that fits the data best; that of the hypothesis for Asimov data.
+    values : (P,) ndarray
+        All parameters there.
+    conditional : dict of float to ndarray
+        Parameters that fit best at tested values, (P,) each.
+    """
+
+    muhat: float
+    values: Vector
+    conditional: dict[float, Vector]
+
+
+class HistFactoryLayer:
+    """Statistics of a model, differentiable in any of its templates.
+
+    Every method takes the templates that change as tensors, by the names of `template_names`; the
+    others are those of the model. Leading dimensions of the tensors are those of a batch: they
+    broadcast, the fits of the elements run in parallel, and the result has them too. Results are
+    float64; gradients have the type and the device of the tensors. They can be differentiated
+    once.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    poi : str, optional
+        Another parameter as parameter of interest.
+    init, fixed, bounds
+        As for `nextstat.fit`.
+    warm_start : bool
+        Start fits where those of the last call ended. What ends far from there is fitted from the
+        model's starting values as well, and the lower minimum counts.
+
+    Attributes
+    ----------
+    template_names : tuple of str
+        Of the templates of the model (see `HistFactoryModel.templates`), and "data": observed
+        events, (n_bins,), or events and auxiliary measurements, (n_bins + n_aux,).
+    last_fits : list of FitSummary
+        Of the last call, one for each element of the batch.
+
+    Notes
+    -----
+    Common to the methods:
+
+    ``data="asimov"`` (default)
+        The expectation at a signal strength, which depends on the templates like everything else.
+        With ``nuisances="nominal"``, the other parameters are at their starting values, with
+        "fitted" at their best for the observed data, as in `nextstat.significance` and
+        `nextstat.hypotest`.
+    ``data="observed"``
+        The data of the model, or those passed as "data".
+
+    Derivatives follow from the envelope theorem and the implicit function theorem, with parameters
+    at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All methods
+    raise
+
+    - `FitError` if a fit did not converge, or a statistic is infinite;
+    - `ValueError` for shapes that do not fit, numbers that are not finite, and bins whose samples
+      add up to less than 0; `KeyError` for unknown names; `TypeError` for what is no tensor.
+    """
+
+    def __init__(
+        self,
+        model: HistFactoryModel,
+        *,
+        poi: str | None = None,
+        init: Init | None = None,
+        fixed: Fixed | None = None,
+        bounds: Bounds | None = None,
+        warm_start: bool = True,
+    ) -> None:
+        self._templates = ModelTemplates(check_model(model))
+        self._poi = poi_index(model, poi)
+        make_problem(model, init, fixed, bounds)
+        self._options = {"init": init, "fixed": fixed, "bounds": bounds}
+        self._bound: dict[str, Tensor] = {}
+        self._has_data = True
+        self._warm = warm_start
+        self._memories: dict[tuple[str, int], Memory] = {}
+        self._last: dict[int, WarmProfile] = {}
+        self._warned = False
+
+    @classmethod
+    def from_histograms(
+        cls,
+        signal: Tensor,
+        background: Background,
+        *,
+        variations: Mapping[str, Pairs] | None = None,
+        norm_systematics: Mapping[str, object] | None = None,
+        staterror: Tensor | Mapping[str, Tensor] | None = None,
+        interpolation: tuple[str, str] = ("code4", "code4p"),
+    ) -> HistFactoryLayer:
+        """A model of one channel straight from histograms, all of them tensors.
+
+        Parameters
+        ----------
+        signal : (..., n_bins) Tensor
+            Scaled by the parameter of interest "mu".
+        background : (..., n_bins) Tensor, or mapping of str to Tensor
+            One background, called "background", or several.
+        variations : mapping of str to pair of Tensor, or to mapping of sample to pair, optional
+            Up and down variation of yields, (..., n_bins) each: of the only background, or by
+            sample. None for down mirrors up at the nominal yields, with a `WorkspaceWarning`.
+        norm_systematics : mapping, optional
+            As for `HistFactoryEstimator`; of all samples, or by sample.
+        staterror : (..., n_bins) Tensor, or mapping of sample to Tensor, optional
+            Sums of squared weights of the simulated events. A tensor is that of all backgrounds
+            together, which share one parameter per bin; the signal has its own.
+        interpolation : (str, str)
+            As for `nextstat.from_pyhf`.
+
+        Returns
+        -------
+        HistFactoryLayer
+            With the tensors bound: methods need no others. There are no observed data unless
+            "data" is passed.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or names do not fit together.
+        """
+        model, tensors = bind_histograms(
+            signal, background, variations, norm_systematics, staterror, interpolation
+        )
+        layer = cls(model)
+        layer._bound = tensors
+        layer._has_data = False
+        return layer
+
+    @property
+    def model(self) -> HistFactoryModel:
+        """The model whose templates are used where none are passed."""
+        return self._templates.model
+
+    @property
+    def template_names(self) -> tuple[str, ...]:
+        """Names that templates can be passed by."""
+        return (*self._templates.places, _DATA)
+
+    @property
+    def last_fits(self) -> list[FitSummary]:
+        """Where the fits of the last call ended, one for each element of the batch."""
+        profiles = [self._last[i] for i in sorted(self._last)]
+        return [FitSummary(p.muhat, p.best, p.conditional) for p in profiles]
+
+    def nll(
+        self,
+        templates: Templates = None,
+        params: Tensor | None = None,
+        *,
+        data: DataKind = "observed",
+        nuisances: Nuisances = "nominal",
+        asimov_mu: float = 1.0,
+    ) -> Tensor:
+        """Negative log-likelihood at given parameters, or at its minimum.
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        params : (..., P) Tensor, optional
+            Differentiable too; the best fit by default.
+        data, nuisances, asimov_mu
+            See the class; the signal strength of Asimov data.
+
+        Returns
+        -------
+        (...) Tensor
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return nll_at(dataset, values["params"]) if "params" in values else lowest_nll(dataset)
+
+        more = {} if params is None else {"params": params}
+        choice = _Choice(data, nuisances, asimov_mu)
+        return self._run("nll", statistic, choice, templates, more)
+
+    def q0(
+        self,
+        templates: Templates = None,
+        *,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+        asimov_mu: float = 1.0,
+    ) -> Tensor:
+        """Discovery test statistic q0 (arXiv:1007.1727, 12).
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        data, nuisances
+            See the class.
+        asimov_mu : float
+            Signal strength of Asimov data.
+
+        Returns
+        -------
+        (...) Tensor
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return test_statistic(dataset, "q0", 0.0)
+
+        return self._run("q0", statistic, _Choice(data, nuisances, asimov_mu), templates)
+
+    def z0(
+        self,
+        templates: Templates = None,
+        *,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+        asimov_mu: float = 1.0,
+    ) -> Tensor:
+        """Significance sqrt(q0) of a discovery.
+
+        As `q0`. Where q0 is 0, the significance has a kink; 0 is given as its derivative, with a
+        `FitWarning`.
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return root(test_statistic(dataset, "q0", 0.0), "q0")
+
+        return self._run("q0", statistic, _Choice(data, nuisances, asimov_mu), templates)
+
+    def qmu(
+        self,
+        templates: Templates = None,
+        *,
+        mu: float | Tensor = 1.0,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+        asimov_mu: float = 0.0,
+    ) -> Tensor:
+        """Test statistic qtilde for exclusion (arXiv:1007.1727, 16).
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        mu : float or (...) Tensor
+            Tested signal strength, positive; differentiable if a tensor.
+        data, nuisances
+            See the class.
+        asimov_mu : float
+            Signal strength of Asimov data.
+
+        Returns
+        -------
+        (...) Tensor
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return test_statistic(dataset, "qtilde", _tested(mu, values))
+
+        choice = _Choice(data, nuisances, asimov_mu)
+        return self._run("qmu", statistic, choice, templates, _as_input(mu), at_least=0.0)
+
+    def cls(
+        self,
+        templates: Templates = None,
+        *,
+        mu: float | Tensor = 1.0,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+    ) -> Tensor:
+        """CLs of a signal strength, by asymptotic formulas; see `log_cls`."""
+        return torch.exp(self.log_cls(templates, mu=mu, data=data, nuisances=nuisances))
+
+    def log_cls(
+        self,
+        templates: Templates = None,
+        *,
+        mu: float | Tensor = 1.0,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+    ) -> Tensor:
+        """Logarithm of CLs: what to train on, since small CLs have hardly any gradient.
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        mu : float or (...) Tensor
+            Tested signal strength, positive; differentiable if a tensor.
+        data : {"asimov", "observed"}
+            Median expected CLs, of background-only Asimov data, or that of the observed data.
+        nuisances : {"nominal", "fitted"}
+            Of the Asimov data, which the observed CLs needs too.
+
+        Returns
+        -------
+        (...) Tensor
+
+        Notes
+        -----
+        Expected: CLs = 2 [1 - Phi(sqrt(qA))] (arXiv:1007.1727, section 4). Where a test statistic
+        is 0, its root has a kink; 0 is given as the derivative, with a `FitWarning`.
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            tested = _tested(mu, values)
+            if data == "asimov":
+                return expected_log_cls(dataset, tested)
+            return observed_log_cls(dataset, tested, nuisances)
+
+        choice = _Choice(data, nuisances, 0.0)
+        return self._run("cls", statistic, choice, templates, _as_input(mu), at_least=0.0)
+
+    def upper_limit(
+        self,
+        templates: Templates = None,
+        *,
+        level: float = 0.95,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+    ) -> Tensor:
+        """Upper limit on the parameter of interest: where CLs is 1 - level.
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        level : float
+            Confidence level.
+        data : {"asimov", "observed"}
+            Median expected limit, or that of the observed data.
+        nuisances : {"nominal", "fitted"}
+
+        Returns
+        -------
+        (...) Tensor
+
+        Notes
+        -----
+        With F(mu, t) = log CLs, the derivative in a template t is -(dF/dt) / (dF/dmu).
+        """
+        alpha = 1.0 - check_level(level)
+
+        def limits(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return Statistic(find_limit(dataset, alpha, nuisances), lambda g: {})
+
+        choice = _Choice(data, nuisances, 0.0)
+        limit = self._run("limit", limits, choice, templates, at_least=0.0).detach()
+        if not self._differentiates(templates):
+            return limit
+        with torch.enable_grad():
+            mu = limit.clone().requires_grad_()
+            log_cls = self.log_cls(templates, mu=mu, data=data, nuisances=nuisances)
+            (slope,) = torch.autograd.grad(log_cls.sum(), mu, retain_graph=True)
+        return limit - (log_cls - log_cls.detach()) / slope
+
+    def mu_uncertainty(
+        self,
+        templates: Templates = None,
+        *,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+        asimov_mu: float = 1.0,
+    ) -> Tensor:
+        """Standard deviation of the parameter of interest, from the Hessian at the best fit.
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        data, nuisances
+            See the class.
+        asimov_mu : float
+            Signal strength of Asimov data.
+
+        Returns
+        -------
+        (...) Tensor
+
+        Raises
+        ------
+        FitError
+            Also if the parameter is fitted at its bound, where it has no variance.
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return uncertainty(dataset)
+
+        choice = _Choice(data, nuisances, asimov_mu)
+        return self._run("variance", statistic, choice, templates)
+
+    def covariance(
+        self,
+        templates: Templates = None,
+        *,
+        data: DataKind = "asimov",
+        nuisances: Nuisances = "nominal",
+        asimov_mu: float = 1.0,
+    ) -> Tensor:
+        """Covariance of all parameters at the best fit: the inverse of the Hessian.
+
+        Parameters
+        ----------
+        templates : mapping of str to Tensor, optional
+        data, nuisances, asimov_mu
+            As for `mu_uncertainty`.
+
+        Returns
+        -------
+        (..., P, P) Tensor
+            In the order of `model.parameter_names`; 0 for fixed parameters and those at a bound.
+        """
+
+        def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
+            return covariance(dataset)
+
+        choice = _Choice(data, nuisances, asimov_mu)
+        return self._run("variance", statistic, choice, templates)
+
+    def _inputs(self, templates: Templates) -> dict[str, Tensor]:
+        if templates is not None and not isinstance(templates, Mapping):
+            raise TypeError(
+                f"templates is a {type(templates).__name__}, expected a mapping of names to tensors"
+            )
+        return {**self._bound, **(templates or {})}
+
+    def _differentiates(self, templates: Templates) -> bool:
+        inputs = self._inputs(templates).values()
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+
+    def _run(
+        self,
+        name: str,
+        statistic: Callable[[Dataset, dict[str, Array]], Statistic],
+        choice: _Choice,
+        templates: Templates,
+        more: Mapping[str, Tensor] = NOTHING,
+        *,
+        at_least: float | None = None,
+    ) -> Tensor:
+        """Evaluate a statistic of a dataset for each element of the batch."""
+        choice.check()
+        inputs = self._inputs(templates)
+        replaced = [key for key in inputs if key != _DATA]
+        shapes = {key: self._templates.place(key).shape for key in replaced}
+        if _DATA in inputs:
+            shapes[_DATA] = self._shape_of_data(inputs[_DATA])
+        elif not self._has_data and ("observed" in choice or "fitted" in choice):
+            raise ValueError("there are no observed data: pass them as the template 'data'")
+        self._warn_of_what_stays(replaced)
+        shapes |= {"params": (len(self.model.parameters),), "mu": ()}
+        self._last = {}
+
+        def compute(values: dict[str, Array], index: int) -> Outcome:
+            key = f"{name} {choice.data}", index
+            memory = self._memories.setdefault(key, {}) if self._warm else {}
+            bound = self._templates.bind({key: values[key] for key in replaced})
+            dataset = choice.dataset(
+                self._profile(bound.model, values.get(_DATA), memory, at_least)
+            )
+            value, pull_back = statistic(dataset, values)
+            self._last[index] = dataset.profile
+
+            def to_inputs(g: Vector) -> Fields:
+                fields = pull_back(g)
+                if _DATA in values and "data" in fields:
+                    whole = np.concatenate([fields["data"], fields.get("aux", np.zeros(0))])
+                    fields = {**fields, _DATA: whole[: values[_DATA].size]}
+                return {**fields, **bound.pull_back(fields)}
+
+            return value, to_inputs
+
+        return evaluate(compute, {**inputs, **more}, shapes)
+
+    def _profile(
+        self, model: HistFactoryModel, data: Array | None, memory: Memory, at_least: float | None
+    ) -> WarmProfile:
+        problem = make_problem(model, **self._options)._replace(tolerance=_TOLERANCE)  # type: ignore[arg-type]
+        if at_least is not None:
+            problem = problem.at_least(self._poi, at_least)
+        return WarmProfile(
+            model, model._data(data), problem, self._poi, memory=memory, label="observed"
+        )
+
+    def _shape_of_data(self, data: Tensor) -> tuple[int, ...]:
+        model = self.model
+        n, n_aux = model.n_bins, len(model.auxdata)
+        return (n + n_aux,) if data.shape[-1:] == (n + n_aux,) else (n,)
+
+    def _warn_of_what_stays(self, replaced: list[str]) -> None:
+        """Varied yields that stay behind when nominal ones are replaced are likely forgotten."""
+        if self._warned:
+            return
+        kinds = ("/histosys/", "/shapesys/")
+        behind = [
+            name
+            for name in self._templates.places
+            if any(name.startswith(key + kind) for key in replaced for kind in kinds)
+            and name not in replaced
+        ]
+        if behind:
+            self._warned = True
+            warnings.warn(
+                f"nominal yields are replaced, but not what is relative to them: {behind[:3]}"
+                f"{' and more' if len(behind) > 3 else ''} stay as in the model; pass them too",
+                WorkspaceWarning,
+                stacklevel=4,
+            )
+
+
+def _as_input(mu: float | Tensor) -> dict[str, Tensor]:
+    return {"mu": mu} if isinstance(mu, Tensor) else {}
+
+
+def _tested(mu: float | Tensor, values: dict[str, Array]) -> float:
+    tested = float(values["mu"]) if "mu" in values else float(mu)
+    if not 0.0 < tested < math.inf:
+        raise ValueError(f"mu is {tested:g}, expected a positive number")
+    return tested
