@@ -128,10 +128,8 @@ def observed_log_cls(observed: Dataset, mu: float, nuisances: AsimovNuisances) -
     r, ra = float(q), float(qa)
     if r > ra > 0.0:  # positions in the normal distributions, and their derivatives in r and ra
         tested, alternative = -0.5 * (r * r / ra + ra), 0.5 * (ra - r * r / ra)
-        slopes = (
-            (-r / ra, 0.5 * (r * r / (ra * ra) - 1.0)),
-            (-r / ra, 0.5 * (1 + r * r / (ra * ra))),
-        )
+        x = r / ra
+        slopes = (-x, 0.5 * (x * x - 1.0)), (-x, 0.5 * (x * x + 1.0))
     else:
         tested, alternative = -r, ra - r
         slopes = (-1.0, 0.0), (-1.0, 1.0)

@@ -218,7 +218,7 @@ def evaluate(
     changed = replace_arrays(model, {name: values}) if name in TEMPLATES else model
     n = values if name == "data" else model.data
     aux = values if name == "aux" else model.auxdata
-    mu = 0.0 if statistic in ("qtilde", "expected CLs", "observed CLs") else 1.0
+    mu = 0.0 if "CLs" in statistic or statistic == "qtilde" else 1.0
     value, pull_back = STATISTICS[statistic](dataset(changed, kind, mu, n, aux, options))
     return float(value), pull_back(np.ones(()))
 
@@ -230,6 +230,8 @@ def evaluate(
 def test_fits(statistic: str, kind: str, codes: tuple[str, str], active: bool) -> None:
     """Every field, along random directions, with refits."""
     model = make_model(1, codes, signal_fraction=0.3, mu=1.3)
+    if statistic == "observed CLs" and kind != "observed":
+        return
     options: dict[str, Any] = {}
     if active:  # a nuisance parameter is stopped half a standard deviation before its minimum
         best = nextstat.fit(model)

@@ -88,8 +88,9 @@ def bind_histograms(
         for i, factors in sizes.items()
     )
     limited = tuple(sample for users, _ in variances.values() for sample in users)
+    norm_code, histo_code = interpolation
     structure = Structure(
-        n_bins, tuple(samples), tuple(histosys), normsys, limited, tuple(interpolation)
+        n_bins, tuple(samples), tuple(histosys), normsys, limited, (norm_code, histo_code)
     )
     return _model(structure), tensors
 

@@ -1,0 +1,150 @@
+"""Functions of one histogram: that of the signal, in a model that stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nextstat._sensitivity import Nuisances
+from nextstat.model import HistFactoryModel
+from nextstat.torch._layer import DataKind, HistFactoryLayer
+from nextstat.torch._sample import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A model whose signal is a tensor; made by `create_session`.
+
+    Attributes
+    ----------
+    layer : HistFactoryLayer
+    sample : Sample
+    device : torch.device
+        Where results are.
+    data : {"observed", "asimov"}
+    nuisances : {"fitted", "nominal"}
+    """
+
+    layer: HistFactoryLayer
+    sample: Sample
+    device: torch.device
+    data: DataKind
+    nuisances: Nuisances
+
+
+def create_session(
+    model: HistFactoryModel,
+    signal_sample: str = "signal",
+    device: str | torch.device = "cpu",
+    *,
+    data: DataKind = "observed",
+    nuisances: Nuisances = "fitted",
+) -> Session:
+    """A model, one sample of which is replaced by tensors.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    signal_sample : str
+        Name of the sample.
+    device : str or torch.device
+        Where results are; fits are made on the CPU.
+    data : {"observed", "asimov"}
+        Data of the test statistics: the model's, or the expectation with signal (see
+        `HistFactoryLayer`).
+    nuisances : {"fitted", "nominal"}
+        Of Asimov data; the same as in `nextstat.hypotest` by default.
+
+    Raises
+    ------
+    KeyError
+        If the model has no such sample.
+    """
+    layer = HistFactoryLayer(model)
+    sample = Sample(model, signal_sample)
+    return Session(layer, sample, torch.device(device), data, nuisances)
+
+
+def profiled_q0(hist: Tensor, session: Session) -> Tensor:
+    """Discovery test statistic q0 (arXiv:1007.1727, 12) with a signal histogram.
+
+    Parameters
+    ----------
+    hist : (..., n_bins) Tensor
+        Expected signal, channel after channel; leading dimensions are a batch.
+    session : Session
+
+    Returns
+    -------
+    (...) Tensor
+        float64, differentiable in `hist`.
+
+    Raises
+    ------
+    FitError, ValueError
+        As `HistFactoryLayer`.
+    """
+    found = session.layer.q0(
+        session.sample.split(hist), data=session.data, nuisances=session.nuisances
+    )
+    return found.to(session.device)
+
+
+def profiled_z0(hist: Tensor, session: Session) -> Tensor:
+    """Significance sqrt(q0) with a signal histogram; otherwise as `profiled_q0`."""
+    found = session.layer.z0(
+        session.sample.split(hist), data=session.data, nuisances=session.nuisances
+    )
+    return found.to(session.device)
+
+
+def profiled_qmu(hist: Tensor, session: Session, mu: float | Tensor = 1.0) -> Tensor:
+    """Exclusion test statistic qtilde of `mu` with a signal histogram.
+
+    Asimov data are those of the background alone. Otherwise as `profiled_q0`.
+    """
+    found = session.layer.qmu(
+        session.sample.split(hist), mu=mu, data=session.data, nuisances=session.nuisances
+    )
+    return found.to(session.device)
+
+
+def expected_cls(hist: Tensor, session: Session, mu: float | Tensor = 1.0) -> Tensor:
+    """Median expected CLs of `mu` with a signal histogram, whatever the session's data.
+
+    Otherwise as `profiled_q0`.
+    """
+    found = session.layer.cls(
+        session.sample.split(hist), mu=mu, data="asimov", nuisances=session.nuisances
+    )
+    return found.to(session.device)
+
+
+def signal_jacobian(signal_hist: Tensor, session: Session) -> Tensor:
+    """Derivative of q0 in each bin of the signal: bins where it is about 0 do not matter.
+
+    Parameters
+    ----------
+    signal_hist : (..., n_bins) Tensor
+    session : Session
+
+    Returns
+    -------
+    (..., n_bins) Tensor
+        dq0 / dsignal, of the type and on the device of the histogram.
+    """
+    with torch.enable_grad():
+        hist = signal_hist.detach().clone().requires_grad_()
+        (jacobian,) = torch.autograd.grad(profiled_q0(hist, session).sum(), hist)
+    return jacobian
+
+
+def signal_jacobian_numpy(signal_hist: npt.ArrayLike, session: Session) -> npt.NDArray[np.float64]:
+    """`signal_jacobian` of an array, as an array: for SciPy and the like."""
+    hist = torch.as_tensor(np.array(signal_hist, dtype=np.float64))
+    jacobian: npt.NDArray[np.float64] = signal_jacobian(hist, session).cpu().numpy()
+    return jacobian
