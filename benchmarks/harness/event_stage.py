@@ -22,8 +22,10 @@ ESTIMATOR = tuple(
 )
 STUDIES = ("events", "histograms", "nothing")
 KERNELS = ("kde 0.02 float64", "kde 0.1 float64", "sigmoid 0.02 float64", "kde 0.02 float32")
-SMOOTHING = tuple(
-    f"{what} {kernel}" for kernel in KERNELS for what in ("forward", "both", "memory")
+MORE_BINS = f"{KERNELS[0]} 100"  # the others have 20
+SMOOTHING = (
+    *(f"{what} {kernel}" for kernel in KERNELS for what in ("forward", "both", "memory")),
+    f"memory {MORE_BINS}",
 )
 
 _HISTOGRAMS = ("boost-histogram==1.8.1", "numpy")
@@ -63,13 +65,18 @@ OPTUNA = Peer(
     uses_ours=True,
 )
 SMOOTH_OURS = _ours("run_smooth_ours.py", SMOOTHING)
-SMOOTH_TORCH = Peer(
-    "torch",
-    "torch",
-    "run_smooth_torch.py",
+_TORCH = ("torch==2.13.0", "numpy")
+SMOOTH_MODULE = Peer(
+    "module",
+    "SoftHistogram",
+    "run_smooth_module.py",
     SMOOTHING,
     venv="torch",
-    requirements=("torch==2.13.0", "numpy"),
+    requirements=_TORCH,
+    uses_ours=True,
+)
+SMOOTH_TORCH = Peer(
+    "torch", "torch", "run_smooth_torch.py", SMOOTHING, venv="torch", requirements=_TORCH
 )
 
 

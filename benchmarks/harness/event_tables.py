@@ -13,6 +13,8 @@ from harness.event_stage import (
     FILLERS,
     FILLING,
     KERNELS,
+    MORE_BINS,
+    SMOOTH_MODULE,
     SMOOTH_TORCH,
     SMOOTHING,
     STUDIES,
@@ -130,17 +132,18 @@ def print_smoothing(console: Console, by_threads: ByThreads, n_events: int) -> N
     """Print times of forward, and of forward and backward together, and the memory."""
     tasks = [task for task in SMOOTHING if not task.startswith("memory")]
     title = f"smoothed histogram of {n_events:,} events, 20 bins (both: forward and backward)"
-    print_times(console, title, rows_of(by_threads), tasks, (SMOOTH_TORCH,), {})
+    print_times(console, title, rows_of(by_threads), tasks, (SMOOTH_MODULE, SMOOTH_TORCH), {})
     print_differences(console, by_threads, [task for task in tasks if task.startswith("both")])
-    table = new_table(("nextstat", "torch"))
+    table = new_table(("nextstat", "SoftHistogram", "torch"))
     for threads, results in by_threads.items():
-        for kernel in KERNELS:
+        for kernel in (*KERNELS, MORE_BINS):
             peaks = [
                 results.get(peer, {}).get(f"memory {kernel}", {}).get("value")
-                for peer in ("ours", "torch")
+                for peer in ("ours", "module", "torch")
             ]
             shown = ("" if peak is None else f"{peak:,.0f} MB" for peak in peaks)
-            table.add_row(f"{kernel}, threads {threads}", *shown)
+            bins = " bins" if kernel == MORE_BINS else ""
+            table.add_row(f"{kernel}{bins}, threads {threads}", *shown)
     print_table(console, "memory of forward and backward, beyond the events", table)
     console.print()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,8 +58,8 @@ class Smeared(NamedTuple):
     Attributes
     ----------
     x, weight : (n_events,) ndarray
-    edges : (21,) ndarray of the same type
-    by_yields, by_variances : (20,) ndarray of the same type
+    edges : (n_bins + 1,) ndarray of the same type
+    by_yields, by_variances : (n_bins,) ndarray of the same type
         Derivatives of the scalar.
     """
 
@@ -69,14 +70,15 @@ class Smeared(NamedTuple):
     by_variances: Array
 
 
-def make_smeared(n_events: int, dtype: str) -> Smeared:
-    """Scores and weights of one sample, 20 bins."""
+@cache
+def make_smeared(n_events: int, dtype: str, n_bins: int = 20) -> Smeared:
+    """Scores and weights of one sample."""
     rng = np.random.default_rng(2)
     columns = (
         rng.beta(2.0, 3.0, n_events),
         rng.lognormal(sigma=0.3, size=n_events),
-        np.linspace(0.0, 1.0, 21),
-        rng.normal(size=20),
-        rng.normal(size=20),
+        np.linspace(0.0, 1.0, n_bins + 1),
+        rng.normal(size=n_bins),
+        rng.normal(size=n_bins),
     )
     return Smeared(*(column.astype(dtype) for column in columns))

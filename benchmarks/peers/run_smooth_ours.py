@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from event_data import Smeared, make_smeared
+from event_data import make_smeared
 from protocol import Job, Task, extra_memory_mb, serve
 
 import nextstat
 from nextstat.histogram import smooth_histogram, smooth_histogram_gradients
 
 
-def load(job: Job) -> dict[str, Smeared]:
-    """The events in both precisions."""
+def load(job: Job) -> int:
+    """The number of events."""
     nextstat.set_num_threads(job["threads"])
-    return {dtype: make_smeared(job["n_events"], dtype) for dtype in ("float64", "float32")}
+    return int(job["n_events"])
 
 
-def tasks(samples: dict[str, Smeared], job: Job) -> dict[str, Task]:
+def tasks(n_events: int, job: Job) -> dict[str, Task]:
     """Forward, forward and backward, and the memory of both."""
 
-    def make(what: str, mode: Any, bandwidth: str, dtype: str) -> Task:
-        x, weight, edges, by_yields, by_variances = samples[dtype]
+    def make(what: str, mode: Any, bandwidth: str, dtype: str, n_bins: str = "20") -> Task:
+        x, weight, edges, by_yields, by_variances = make_smeared(n_events, dtype, int(n_bins))
         options: dict[str, Any] = {"bandwidth": float(bandwidth), "mode": mode, "overflow": "drop"}
 
         def forward() -> float:
@@ -37,7 +37,7 @@ def tasks(samples: dict[str, Smeared], job: Job) -> dict[str, Task]:
             return value, gradients
 
         def describe(result: tuple[float, Any]) -> dict[str, Any]:
-            parts = [float(np.linalg.norm(gradient)) for gradient in result[1]]
+            parts = [float(np.linalg.norm(gradient)) for gradient in result[1][:2]]
             return {"value": result[0] + sum(parts)}
 
         if what == "memory":
