@@ -22,6 +22,8 @@ constexpr double sharpening = 0.1;
 constexpr double edge_reach = 40.0;  // in units of the rounding: where nothing is left of it
 constexpr int max_halvings = 40;
 constexpr int max_polish_steps = 5;
+constexpr int max_refinements = 4;
+constexpr double refinement = 0.25;  // of the EDM, by a step that is worth it
 
 bool all_finite(const Doubles& x) {
   double sum = 0.0;
@@ -193,6 +195,26 @@ void Minimizer::run(const Data& data, const FitProblem& problem) {
   point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);
 }
 
+// Full Newton steps, which need no lower nll: near the minimum it is constant but for rounding.
+void Minimizer::refine(double precision) {
+  for (int k = 0; k < max_refinements && point.edm > precision; ++k) {
+    const double before = point.edm;
+    trial_ = point.theta;
+    for (int i = 0; i < model_.n_params; ++i) {
+      const double x = point.theta[i] + quadratic_.step[i];
+      if (quadratic_.step[i] == 0.0) continue;
+      point.theta[i] = std::min(std::max(x, range_.lower[i]), range_.upper[i]);
+    }
+    ++point.n_iterations;
+    const bool solved = differentiate() && quadratic_.solve() == Outcome::solved;
+    if (solved && !quadratic_.damped() && point.edm < refinement * before) continue;
+    point.theta = trial_;
+    differentiate();
+    quadratic_.solve();
+    return;
+  }
+}
+
 // A stationary point with a positive definite Hessian: is it the only minimum nearby? Not if a
 // parameter is undetermined but for rounding, nor if it can leave a bound, against which it is
 // hardly pressed, along a flat direction.
@@ -247,12 +269,16 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
         continue;
       }
       if (sharpen_edges() || move_to_kinks(problem.tolerance)) continue;
+      refine(problem.precision);
       return judge(problem.tolerance);
     }
     if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
     while (!search_line(quadratic_.slope())) {
       const bool solved = step == Outcome::solved && !quadratic_.damped();
-      if (solved && point.edm < problem.tolerance) return judge(problem.tolerance);
+      if (solved && point.edm < problem.tolerance) {
+        refine(problem.precision);
+        return judge(problem.tolerance);
+      }
       if (!quadratic_.raise_damping()) return FitStatus::stalled;
       step = quadratic_.solve();
       if (step == Outcome::indefinite) return FitStatus::stalled;

@@ -8,6 +8,7 @@
 // it. Once a fit steps across it, it goes on with the kink rounded off, over less and less.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct FitProblem {
   const char* fixed;    // (P,)
   double tolerance;     // on the estimated distance to the minimum, in nll
   int max_iterations;
+  // EDM that the last steps, once converged, try to reach: for derivatives of fits
+  double precision = std::numeric_limits<double>::infinity();
 };
 
 class Minimizer {
@@ -48,6 +51,7 @@ class Minimizer {
   bool differentiate();
   bool search_line(double slope);
   bool escape_saddle();
+  void refine(double precision);
   FitStatus judge(double tolerance);
 
   const Model& model_;

@@ -209,7 +209,7 @@ Sensitivities<T> nll_sensitivities(const ModelSpec& spec, const T* theta, const 
     const T& nu = yields.nu[b];
     const bool clipped = n[b] == 0.0 && value_of(nu) < 0.0;  // counts as 0, see distributions.h
     weight[b] = clipped ? T(0.0) : n[b] == 0.0 ? T(1.0) : T(1.0) - T(n[b]) / nu;
-    data[b] = -log(nu);
+    data[b] = n[b] == 0.0 && value_of(nu) <= 0.0 ? T(0.0) : -log(nu);
   }
   Sensitivities<T> out = yields.backwards(weight);
   out.data = std::move(data);

@@ -27,8 +27,9 @@ struct Sensitivities {
   std::vector<T> norm_lo, norm_hi;    // (I,)
   std::vector<T> histo_lo, histo_hi;  // bins of the J samples, concatenated
   std::vector<T> constraint_scale;    // (P,) Gaussian width or Poisson tau
-  std::vector<T> data;                // (n_bins,), without digamma(n + 1)
-  std::vector<T> aux;                 // (n_aux,), of Poisson ones without digamma(a + 1)
+  // (n_bins,), without digamma(n + 1); 0 for n = 0 where nothing is expected (it is infinite)
+  std::vector<T> data;
+  std::vector<T> aux;  // (n_aux,), of Poisson ones without digamma(a + 1)
 };
 
 // Of nll. theta (P,), n (n_bins,), aux (n_aux,)

@@ -116,7 +116,7 @@ def expected(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ..
 def expected_by_sample(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
 
 class FitProblem(metaclass=_BoundType):
-    """Starting values, bounds and fixed flags, each (P,), and when to stop."""
+    """Starting values, bounds and fixed flags, each (P,), and when to stop; see cpp/minimizer.h."""
 
     def __init__(
         self,
@@ -126,6 +126,7 @@ class FitProblem(metaclass=_BoundType):
         fixed: npt.ArrayLike,
         tolerance: float,
         max_iterations: int,
+        precision: float,
     ) -> None: ...
 
 def fit(model: Model, data: Data, problem: FitProblem) -> Minimum: ...

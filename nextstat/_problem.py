@@ -21,18 +21,24 @@ _MAX_ITERATIONS = 500
 
 
 class Problem(NamedTuple):
-    """Starting values, bounds and fixed flags of a fit, each (P,), and where it may stop."""
+    """Starting values, bounds and fixed flags of a fit, each (P,)."""
 
     init: Vector
     lower: Vector
     upper: Vector
     fixed: npt.NDArray[np.bool_]
-    tolerance: float = _TOLERANCE
+    precision: float = np.inf  # EDM that the last steps, once converged, try to reach
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
         return _core.FitProblem(
-            self.init, self.lower, self.upper, self.fixed, self.tolerance, _MAX_ITERATIONS
+            self.init,
+            self.lower,
+            self.upper,
+            self.fixed,
+            _TOLERANCE,
+            _MAX_ITERATIONS,
+            self.precision,
         )
 
     def fix(self, parameter: int, value: float) -> Problem:

@@ -15,15 +15,16 @@ from nextstat.model import HistFactoryModel, Vector
 
 Memory = dict[str, Vector]  # where fits ended, by what they were for
 
-FAR = 1.0  # in widths of the constraints
+FAR = 0.25  # in widths of the constraints
 
 
 class WarmProfile(Profile):
     """A profile with a memory.
 
-    A fit from a remembered minimum is kept if it ends nearby. If it ends far away (more than one
-    constraint width in any parameter) or nowhere, the fits without memory are made too, and the
-    lowest minimum counts: a start in a basin that is vanishing does not carry over to another.
+    A fit from a remembered minimum is kept if it ends near the last one that was found without
+    memory. If it ends farther away (a quarter of a constraint width in any parameter) or nowhere,
+    the fits without memory are made too, and the lowest minimum counts: whoever starts in a basin
+    that is no longer the lowest does not stay there.
 
     Parameters
     ----------
@@ -88,13 +89,13 @@ class WarmProfile(Profile):
         self, what: str, problem: Problem, cold: Callable[[], Vector | None]
     ) -> Vector | None:
         key = f"{self.label} {what}"
-        last = self.memory.get(key)
+        last, sure = self.memory.get(key), self.memory.get(f"{key}, sure")
         found = None
         if last is not None:
             start = problem.start(np.clip(last, problem.lower, problem.upper))
             fit = minimise(self.model, self.data, start)
             found = fit.values if fit.status == 0 else None
-        if found is None or last is None or self._is_far(found, last):
+        if found is None or sure is None or self._is_far(found, sure):
             other = cold()
             core = self.model._core
             if (
@@ -103,11 +104,13 @@ class WarmProfile(Profile):
                 or _core.nll_difference(core, self.data, other, found) < 0.0
             ):
                 found = other
+            if found is not None:
+                self.memory[f"{key}, sure"] = found
         if found is not None:
             self.memory[key] = found
         return found
 
-    def _is_far(self, params: Vector, last: Vector) -> bool:
+    def _is_far(self, params: Vector, sure: Vector) -> bool:
         width = self.model.parameters.width
-        scale = np.where(np.isnan(width), np.maximum(1.0, np.abs(last)), width)
-        return bool((np.abs(params - last) > FAR * scale).any())
+        scale = np.where(np.isnan(width), np.maximum(1.0, np.abs(sure)), width)
+        return bool((np.abs(params - sure) > FAR * scale).any())

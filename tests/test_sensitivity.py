@@ -175,7 +175,7 @@ def dataset(
     model: HistFactoryModel, kind: str, mu: float, n: Vector, aux: Vector, options: dict[str, Any]
 ) -> Dataset:
     """Observed data, or Asimov data at mu."""
-    problem = make_problem(model, **options)._replace(tolerance=1e-10)
+    problem = make_problem(model, **options)._replace(precision=1e-20)
     poi = model.parameters.index("mu")
     events = _core.Data(model._core, n, aux)
     observed = WarmProfile(model, events, problem, poi, memory={}, label="observed")

@@ -21,23 +21,25 @@ struct ExternalMinimum {
 // A fit problem that owns its arrays.
 struct OwnedProblem {
   OwnedProblem(Array init_, Array lower_, Array upper_, Flags fixed_, double tolerance_,
-               int max_iterations_)
+               int max_iterations_, double precision_)
       : init(std::move(init_)), lower(std::move(lower_)), upper(std::move(upper_)),
-        fixed(std::move(fixed_)), tolerance(tolerance_), max_iterations(max_iterations_) {}
+        fixed(std::move(fixed_)), tolerance(tolerance_), max_iterations(max_iterations_),
+        precision(precision_) {}
 
   FitProblem of(const Model& model) const {
     check_length(init, model.n_params, "init");
     check_length(lower, model.n_params, "lower");
     check_length(upper, model.n_params, "upper");
     check_length(fixed, model.n_params, "fixed");
-    return {init.data(), lower.data(),  upper.data(), reinterpret_cast<const char*>(fixed.data()),
-            tolerance,   max_iterations};
+    return {init.data(), lower.data(),   upper.data(), reinterpret_cast<const char*>(fixed.data()),
+            tolerance,   max_iterations, precision};
   }
 
   Array init, lower, upper;
   Flags fixed;
   double tolerance;
   int max_iterations;
+  double precision;
 };
 
 }  // namespace nextstat

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nextstat import get_num_threads
 from nextstat._sensitivity import Fields
@@ -99,10 +98,25 @@ class _Evaluate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        # the engine's derivatives cannot be differentiated: whoever tries shall know
-        once: Any = once_differentiable(_backward) if torch.is_grad_enabled() else _backward
-        found: tuple[Tensor | None, ...] = once(ctx, gradient)
-        return found
+        found = _backward(ctx, gradient)
+        if not torch.is_grad_enabled():
+            return found
+        return tuple(None if x is None else _Once.apply(x.requires_grad_()) for x in found)  # type: ignore[no-untyped-call]
+
+
+class _Once(torch.autograd.Function):
+    """Derivatives that cannot be differentiated again: whoever tries shall know."""
+
+    @staticmethod
+    def forward(ctx: Any, derivative: Tensor) -> Tensor:
+        return derivative.view_as(derivative)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise RuntimeError(
+            "derivatives of statistics cannot be differentiated again: the engine gives first "
+            "derivatives only"
+        )
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from nextstat.torch._from_histograms import Background, Pairs, bind_histograms
 DataKind = Literal["observed", "asimov"]
 Templates: TypeAlias = "Mapping[str, Tensor] | None"
 
-_TOLERANCE = 1e-10  # of fits, in nll: derivatives are the more precise the nearer the minimum is
+_PRECISION = 1e-20  # of fits, in nll: derivatives are the more precise the nearer the minimum is
 _DATA = "data"
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -99,8 +99,9 @@ class HistFactoryLayer:
     init, fixed, bounds
         As for `nextstat.fit`.
     warm_start : bool
-        Start fits where those of the last call ended. What ends far from there is fitted from the
-        model's starting values as well, and the lower minimum counts.
+        Start fits where those of the last call ended. As soon as they have moved by a quarter of a
+        constraint width, fits are made from the model's starting values as well, and the lower
+        minimum counts.
 
     Attributes
     ----------
@@ -200,6 +201,9 @@ class HistFactoryLayer:
         layer._bound = tensors
         layer._has_data = False
         return layer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_memories": {}, "_last": {}}
 
     @property
     def model(self) -> HistFactoryModel:
@@ -417,7 +421,7 @@ class HistFactoryLayer:
             mu = limit.clone().requires_grad_()
             log_cls = self.log_cls(templates, mu=mu, data=data, nuisances=nuisances)
             (slope,) = torch.autograd.grad(log_cls.sum(), mu, retain_graph=True)
-        return limit - (log_cls - log_cls.detach()) / slope
+        return limit - (log_cls - math.log(alpha)) / slope  # a Newton step, and its derivative
 
     def mu_uncertainty(
         self,
@@ -526,10 +530,12 @@ class HistFactoryLayer:
             self._last[index] = dataset.profile
 
             def to_inputs(g: Vector) -> Fields:
-                fields = pull_back(g)
+                fields = dict(pull_back(g))
                 if _DATA in values and "data" in fields:
-                    whole = np.concatenate([fields["data"], fields.get("aux", np.zeros(0))])
-                    fields = {**fields, _DATA: whole[: values[_DATA].size]}
+                    aux = fields.get("aux", np.zeros(0))
+                    if values[_DATA].size > len(fields["data"]):  # do not follow the templates
+                        fields["aux"] = np.zeros(len(aux))
+                        fields["data"] = np.concatenate([fields["data"], aux])
                 return {**fields, **bound.pull_back(fields)}
 
             return value, to_inputs
@@ -539,7 +545,7 @@ class HistFactoryLayer:
     def _profile(
         self, model: HistFactoryModel, data: Array | None, memory: Memory, at_least: float | None
     ) -> WarmProfile:
-        problem = make_problem(model, **self._options)._replace(tolerance=_TOLERANCE)  # type: ignore[arg-type]
+        problem = make_problem(model, **self._options)._replace(precision=_PRECISION)  # type: ignore[arg-type]
         if at_least is not None:
             problem = problem.at_least(self._poi, at_least)
         return WarmProfile(

@@ -1,0 +1,575 @@
+"""HistFactoryLayer: values against the rest of the package, derivatives against refits."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.autograd.gradcheck import GradcheckError
+
+import nextstat
+from nextstat._model_templates import ModelTemplates
+from nextstat._sensitivity import Asimov, Derivatives
+from nextstat.datasets import make_workspace
+from nextstat.exceptions import FitError, FitWarning, WorkspaceWarning
+from nextstat.model import HistFactoryModel
+from nextstat.torch import HistFactoryLayer
+
+Vector = npt.NDArray[np.float64]
+pytestmark = pytest.mark.filterwarnings("ignore:nominal yields are replaced")
+
+# Statistic, and where the Asimov data of the check are.
+STATISTICS: dict[str, dict[str, Any]] = {
+    "nll": {"asimov_mu": 1.0},
+    "q0": {"asimov_mu": 1.0},
+    "z0": {"asimov_mu": 1.0},
+    "qmu": {"mu": 2.2},
+    "cls": {"mu": 2.2},
+    "log_cls": {"mu": 2.2},
+    "upper_limit": {},
+    "mu_uncertainty": {},
+    "covariance": {},
+}
+WEIGHTS = torch.from_numpy(np.random.default_rng(7).normal(size=(100, 100)))
+KINDS = [("observed", "fitted"), ("asimov", "nominal"), ("asimov", "fitted")]
+CODES = [("code4", "code4p"), ("code1", "code0")]
+
+
+def make_model(seed: int = 2, codes: tuple[str, str] = CODES[0]) -> HistFactoryModel:
+    """Every kind of modifier, in small numbers."""
+    workspace = make_workspace(
+        n_channels=1,
+        n_bins=3,
+        n_samples=3,
+        n_systematics=4,
+        shapesys=True,
+        signal_fraction=0.3,
+        mu=1.3,
+        random_state=seed,
+    )
+    return nextstat.from_pyhf(workspace, interpolation=codes)
+
+
+def tensor(values: npt.ArrayLike) -> Tensor:
+    """A leaf to differentiate in."""
+    return torch.tensor(np.array(values, dtype=np.float64), requires_grad=True)
+
+
+def number(value: Tensor) -> float:
+    """A number from a result."""
+    return float(value.detach())
+
+
+def templates_of(model: HistFactoryModel) -> dict[str, Tensor]:
+    """All templates and the data, as leaves."""
+    whole = np.concatenate([model.data, model.auxdata])
+    return {name: tensor(x) for name, x in {**model.templates(), "data": whole}.items()}
+
+
+def check(
+    layer: HistFactoryLayer,
+    inputs: dict[str, Tensor],
+    name: str,
+    *,
+    fast: bool = True,
+    **options: Any,
+) -> bool:
+    """Derivatives in all inputs against differences with refits."""
+    method = getattr(layer, name)
+
+    def function(*tensors: Tensor) -> Tensor:
+        value: Tensor = method(dict(zip(inputs, tensors, strict=True)), **options)
+        if name == "covariance":  # one number instead of all elements
+            value = (value * WEIGHTS[: value.shape[-1], : value.shape[-1]]).sum()
+        return value
+
+    return gradcheck(
+        function, tuple(inputs.values()), eps=1e-4, rtol=1e-4, atol=2e-6, fast_mode=fast
+    )
+
+
+# Values -------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**16))
+def test_values(seed: int) -> None:
+    """Those of the functions for numbers, with fitted nuisances."""
+    model = make_model(seed)
+    layer = HistFactoryLayer(model)
+    fitted: dict[str, Any] = {"data": "asimov", "nuisances": "fitted"}
+    observed: dict[str, Any] = {"data": "observed", "nuisances": "fitted"}
+    test = nextstat.hypotest(model, 2.2)
+    found = {
+        "z0": (layer.z0(**observed), nextstat.significance(model)),
+        "expected z0": (layer.z0(**fitted), nextstat.significance(model, expected=True)),
+        "qmu": (layer.qmu(mu=2.2, **observed), test.test_statistic),
+        "cls": (layer.cls(mu=2.2, **observed), test.cls),
+        "log_cls": (layer.log_cls(mu=2.2, **observed), np.log(test.cls)),
+        "expected cls": (layer.cls(mu=2.2, **fitted), test.expected[2]),
+        "nll": (layer.nll(), nextstat.fit(model).nll),
+        "nll at": (layer.nll(params=torch.from_numpy(model.init.copy())), model.nll(model.init)),
+    }
+    for name, (value, expected) in found.items():
+        assert number(value) == pytest.approx(expected, rel=1e-6, abs=1e-7), name
+    limit = nextstat.upper_limit(model)
+    assert number(layer.upper_limit(**observed)) == pytest.approx(limit.observed, rel=1e-6)
+    assert number(layer.upper_limit(**fitted)) == pytest.approx(limit.expected[2], rel=1e-6)
+    fit = nextstat.fit(model)
+    if fit["mu"] > 0.01:
+        assert number(layer.mu_uncertainty(data="observed")) == pytest.approx(
+            fit.error("mu"), rel=1e-5
+        )
+        covariance = layer.covariance(data="observed").numpy()
+        np.testing.assert_allclose(covariance, fit.covariance, rtol=1e-3, atol=1e-6)
+
+
+def test_observed_cls_on_both_sides() -> None:
+    """CLs and its derivative where data lie below, at and above what background gives."""
+    model = make_model()
+    layer = HistFactoryLayer(model)
+    expected = model.expected_data(model.init)
+    for scale in (0.7, 0.85, 1.0, 1.2):
+        data = expected.copy()
+        data[: model.n_bins] *= scale
+        inputs = {
+            "data": tensor(data),
+            "region_1/signal": tensor(model.templates()["region_1/signal"]),
+        }
+        options: dict[str, Any] = {"mu": 1.5, "data": "observed", "nuisances": "fitted"}
+        value = layer.log_cls(inputs, **options)
+        test = nextstat.hypotest(model, 1.5, data=data)
+        assert number(value) == pytest.approx(np.log(test.cls), rel=1e-6)
+        assert check(layer, inputs, "log_cls", **options)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**16))
+def test_replaced_templates(seed: int) -> None:
+    """What is passed counts as if it stood in the workspace."""
+    model = make_model(seed)
+    rng = np.random.default_rng(seed)
+    other = make_model(seed + 1)
+    names = [n for n in model.templates() if n in other.templates()]
+    values = {n: tensor(model.templates()[n] * rng.uniform(0.9, 1.1)) for n in names}
+    changed = ModelTemplates(model).bind({n: t.detach().numpy() for n, t in values.items()}).model
+    found = HistFactoryLayer(model).qmu(values, mu=2.2, data="observed")
+    expected = nextstat.hypotest(changed, 2.2).test_statistic
+    assert number(found) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+# Derivatives --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codes", CODES, ids=str)
+@pytest.mark.parametrize(("data", "nuisances"), KINDS)
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_derivatives(statistic: str, data: Any, nuisances: Any, codes: tuple[str, str]) -> None:
+    """Every statistic, in every template, in the data and the auxiliary data."""
+    model = make_model(codes=codes)
+    layer = HistFactoryLayer(model)
+    options = {**STATISTICS[statistic], "data": data, "nuisances": nuisances}
+    if codes == CODES[1] and (data, nuisances) == ("asimov", "nominal"):
+        options.pop("asimov_mu", None)  # made at the kinks of the codes, see below
+    assert check(layer, templates_of(model), statistic, **options)
+
+
+@pytest.mark.parametrize(("data", "nuisances"), KINDS)
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_derivatives_at_an_active_bound(statistic: str, data: Any, nuisances: Any) -> None:
+    """A nuisance parameter is stopped half a standard deviation before its minimum."""
+    model = make_model()
+    best = nextstat.fit(model)
+    name = next(n for n in model.parameter_names if n.startswith("jet"))
+    stop = best[name] + 0.5 * best.error(name)
+    layer = HistFactoryLayer(model, bounds={name: (stop, 5.0)}, init={name: stop})
+    options = {**STATISTICS[statistic], "data": data, "nuisances": nuisances}
+    assert check(layer, templates_of(model), statistic, **options)
+
+
+def test_derivatives_in_parameters_and_in_the_tested_value() -> None:
+    model = make_model()
+    layer = HistFactoryLayer(model)
+    params = tensor(model.init + 0.1)
+    assert gradcheck(lambda x: layer.nll(params=x), (params,), eps=1e-5)
+    mu = tensor([1.8, 2.2])
+    for data in ("asimov", "observed"):
+        assert gradcheck(lambda x, d=data: layer.log_cls(mu=x, data=d), (mu,), eps=1e-5)
+
+
+def neos_tensors() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Signal, background, up and down: both variations move the background to one side."""
+    histograms = [2.0, 8.0, 10.0], [60.0, 30.0, 10.0], [50.0, 33.0, 15.0], [62.0, 28.0, 8.0]
+    return tuple(tensor(values) for values in histograms)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("codes", [("code4", "code4p"), ("code4", "code0"), ("code4", "code2")])
+def test_from_histograms(codes: tuple[str, str]) -> None:
+    """Values of the same workspace, and derivatives, also where code0 pins a parameter at 0."""
+
+    def cls(signal: Tensor, background: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        layer = HistFactoryLayer.from_histograms(
+            signal, background, variations={"jes": (up, down)}, interpolation=codes
+        )
+        return layer.cls(mu=1.0, data="asimov")
+
+    tensors = neos_tensors()
+    assert gradcheck(cls, tensors, eps=1e-5, rtol=1e-4)
+    s, b, up, down = (t.detach().tolist() for t in tensors)
+    systematic = {"name": "jes", "type": "histosys", "data": {"hi_data": up, "lo_data": down}}
+    poi = {"name": "mu", "type": "normfactor", "data": None}
+    workspace = {
+        "channels": [
+            {
+                "name": "c",
+                "samples": [
+                    {"name": "s", "data": s, "modifiers": [poi]},
+                    {"name": "b", "data": b, "modifiers": [systematic]},
+                ],
+            }
+        ],
+        "observations": [{"name": "c", "data": b}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+    model = nextstat.from_pyhf(workspace, interpolation=codes)
+    expected = nextstat.hypotest(model, 1.0, data=np.array([*b, 0.0])).expected[2]
+    assert number(cls(*tensors)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_pinned_at_a_kink() -> None:
+    """Both variations of code0 go up: the parameter stays at 0, the rest has derivatives."""
+    signal, background = tensor([5.0, 3.0]), tensor([50.0, 20.0])
+    variations = {"jes": (tensor([50.0, 26.0]), tensor([50.0, 25.0]))}
+    layer = HistFactoryLayer.from_histograms(
+        signal, background, variations=variations, interpolation=("code4", "code0")
+    )
+    layer.cls().backward()
+    assert layer.last_fits[0].conditional[1.0][0] == 0.0
+    for end in variations["jes"]:
+        assert end.grad is not None
+        assert (end.grad == 0.0).all()
+
+    def cls(s: Tensor, b: Tensor) -> Tensor:
+        pinned = HistFactoryLayer.from_histograms(
+            s, b, variations=variations, interpolation=("code4", "code0")
+        )
+        return pinned.cls()
+
+    assert gradcheck(cls, (signal, background), eps=1e-5, rtol=1e-4)
+
+
+def test_everything_from_histograms() -> None:
+    """Two backgrounds, normalisations, simulated events of signal and backgrounds."""
+    signal, first, second = tensor([2.0, 8.0]), tensor([60.0, 10.0]), tensor([20.0, 5.0])
+    up, down = tensor([63.0, 12.0]), tensor([58.0, 9.0])
+    variances = tensor([0.1, 0.4]), tensor([3.0, 0.8]), tensor([2.0, 0.0])
+
+    def z0(*tensors: Tensor) -> Tensor:
+        s, b1, b2, u, d, v0, v1, v2 = tensors
+        layer = HistFactoryLayer.from_histograms(
+            s,
+            {"ttbar": b1, "wjets": b2},
+            variations={"jes": {"ttbar": (u, d)}},
+            norm_systematics={"luminosity": 0.02, "xsec": {"wjets": (0.9, 1.2)}},
+            staterror={"signal": v0, "ttbar": v1, "wjets": v2},
+        )
+        return torch.stack([layer.z0(), layer.upper_limit(), layer.mu_uncertainty()])
+
+    tensors = (signal, first, second, up, down, *variances)
+    assert gradcheck(z0, tensors, eps=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("objective", ["fixed data", "fixed minimum"])
+def test_shortcuts_fail(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same test of derivatives does not let pass what forgets a way they come in."""
+    model = make_model()
+    layer, inputs = HistFactoryLayer(model), templates_of(model)
+    if objective == "fixed data":
+        monkeypatch.setattr(Asimov, "settle", lambda *arguments: None)
+        cases: list[tuple[str, dict[str, Any]]] = [
+            ("q0", {"nuisances": "nominal"}),
+            ("log_cls", {"nuisances": "fitted", "mu": 2.2}),
+            ("upper_limit", {"nuisances": "nominal"}),
+            ("mu_uncertainty", {"nuisances": "nominal"}),
+        ]
+    else:
+        monkeypatch.setattr(Derivatives, "add_through_minimum", lambda *arguments: None)
+        cases = [
+            ("q0", {"nuisances": "fitted"}),
+            ("log_cls", {"nuisances": "fitted", "mu": 2.2}),
+            ("upper_limit", {"nuisances": "fitted"}),
+            ("mu_uncertainty", {"data": "observed"}),
+        ]
+    for statistic, options in cases:
+        with pytest.raises(GradcheckError):
+            check(layer, inputs, statistic, **options)
+
+
+# Batches, memory, types ---------------------------------------------------------------------------
+
+
+def test_batches_broadcast() -> None:
+    """Elements are as if alone; derivatives of what is shared add up."""
+    model = make_model()
+    values = model.templates()
+    rng = np.random.default_rng(0)
+    signal = tensor(values["region_1/signal"] * rng.uniform(0.8, 1.2, (4, 1, 3)))
+    ttbar = tensor(values["region_1/ttbar"] * rng.uniform(0.9, 1.1, (2, 3)))
+    inputs = {"region_1/signal": signal, "region_1/ttbar": ttbar}
+    layer = HistFactoryLayer(model)
+    with pytest.warns(WorkspaceWarning, match="stay as in the model"):
+        found = layer.q0(inputs, data="observed")
+    assert found.shape == (4, 2)
+    assert len(layer.last_fits) == 8
+    for i in range(4):
+        for j in range(2):
+            alone = layer.q0(
+                {"region_1/signal": signal[i, 0], "region_1/ttbar": ttbar[j]}, data="observed"
+            )
+            assert number(found[i, j]) == pytest.approx(number(alone), rel=1e-9)
+    assert layer.covariance(inputs).shape == (4, 2, len(model.parameters), len(model.parameters))
+    assert check(layer, inputs, "q0", data="observed")
+    assert check(layer, inputs, "upper_limit")
+
+
+def test_fits_start_from_the_last() -> None:
+    """A memory changes nothing but the number of evaluations, nor does a jump of the templates."""
+    model = make_model()
+    warm, cold = HistFactoryLayer(model), HistFactoryLayer(model, warm_start=False)
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        size = 0.02 if k % 4 else 0.3
+        inputs = {
+            name: torch.as_tensor(value * rng.uniform(1.0 - size, 1.0 + size))
+            for name, value in model.templates().items()
+        }
+        for statistic in ("q0", "log_cls", "upper_limit", "mu_uncertainty"):
+            options = {"data": "observed"} if k % 2 else {}
+            found, expected = (getattr(x, statistic)(inputs, **options) for x in (warm, cold))
+            assert number(found) == pytest.approx(number(expected), rel=1e-6, abs=1e-8)
+
+
+def test_single_precision() -> None:
+    """Results are float64, derivatives of the type of the tensor."""
+    signal = torch.tensor([2.0, 8.0, 10.0], requires_grad=True)
+    background = tensor([60.0, 30.0, 10.0])
+    loss = HistFactoryLayer.from_histograms(signal, background).log_cls()
+    loss.backward()
+    assert loss.dtype == torch.float64
+    assert signal.grad is not None
+    assert background.grad is not None
+    assert signal.grad.dtype == torch.float32
+    assert background.grad.dtype == torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+def test_gpu_tensors() -> None:
+    """Results and derivatives are where the tensors are, and the same."""
+    on_cpu = neos_tensors()
+    on_gpu = tuple(t.detach().cuda().requires_grad_() for t in on_cpu)
+
+    def log_cls(s: Tensor, b: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        return HistFactoryLayer.from_histograms(s, b, variations={"jes": (up, down)}).log_cls()
+
+    losses = [log_cls(*tensors) for tensors in (on_cpu, on_gpu)]
+    assert losses[1].is_cuda
+    for loss in losses:
+        loss.backward()
+    assert number(losses[0]) == number(losses[1])
+    for cpu, gpu in zip(on_cpu, on_gpu, strict=True):
+        assert cpu.grad is not None
+        assert gpu.grad is not None
+        assert gpu.grad.is_cuda
+        torch.testing.assert_close(cpu.grad, gpu.grad.cpu(), rtol=0.0, atol=0.0)
+
+
+def test_second_derivatives_are_refused() -> None:
+    signal = tensor([2.0, 8.0])
+    z0 = HistFactoryLayer.from_histograms(signal, tensor([50.0, 20.0])).z0()
+    (gradient,) = torch.autograd.grad(z0, signal, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        gradient.sum().backward()
+
+
+def test_without_gradients() -> None:
+    model = make_model()
+    with torch.no_grad():
+        assert not HistFactoryLayer(model).upper_limit(templates_of(model)).requires_grad
+
+
+def test_fits_can_be_read() -> None:
+    model = make_model()
+    layer = HistFactoryLayer(model)
+    layer.cls(mu=2.2, data="asimov")
+    (fit,) = layer.last_fits
+    assert fit.muhat == 0.0
+    expected = model.init.copy()
+    expected[model.parameters.index("mu")] = 0.0
+    np.testing.assert_array_equal(fit.values, expected)
+    assert set(fit.conditional) == {2.2}
+    layer.mu_uncertainty(data="observed")
+    assert layer.last_fits[0].muhat == pytest.approx(nextstat.fit(model)["mu"], abs=1e-5)
+
+
+# What cannot be -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"region_1/sginal": [1.0, 2.0, 3.0]}, KeyError, r"region_1/signal"),
+        ({"region_1/signal": [1.0, 2.0]}, ValueError, r"shape \(2,\), expected \(3,\)"),
+        ({"region_1/signal": [1.0, np.nan, 2.0]}, ValueError, "not finite: nan"),
+        (
+            {"region_1/signal": [1.0, -1e4, 2.0]},
+            ValueError,
+            "bin 1 of channel 'region_1' add up to",
+        ),
+        ({"data": [1.0, 2.0]}, ValueError, r"'data' has shape \(2,\)"),
+        ({"data": [1.0, -2.0, 3.0]}, ValueError, "data must be finite and not negative"),
+    ],
+)
+def test_rejected_templates(
+    change: dict[str, list[float]], error: type[Exception], message: str
+) -> None:
+    layer = HistFactoryLayer(make_model())
+    inputs = {name: tensor(values) for name, values in change.items()}
+    with pytest.raises(error, match=message):
+        layer.q0(inputs, data="observed")
+
+
+def test_rejected_arguments() -> None:
+    layer = HistFactoryLayer(make_model())
+    with pytest.raises(TypeError, match=r"is a list, expected a torch\.Tensor"):
+        layer.q0({"region_1/signal": [1.0, 2.0, 3.0]})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="floating-point"):
+        layer.q0({"region_1/signal": torch.tensor([1, 2, 3])})
+    with pytest.raises(TypeError, match="expected a mapping"):
+        layer.q0(torch.ones(3))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="data is 'asymov'"):
+        layer.q0(data="asymov")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="nuisances is 'best'"):
+        layer.q0(nuisances="best")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="mu is 0, expected a positive number"):
+        layer.cls(mu=0.0)
+    with pytest.raises(ValueError, match="batch has shape"):
+        layer.q0({"region_1/staterror/staterror_region_1": torch.ones(0, 3)})
+    with pytest.raises(TypeError, match="from_pyhf"):
+        HistFactoryLayer("model.json")  # type: ignore[arg-type]
+
+
+def test_failed_fits_name_the_element() -> None:
+    background = tensor([[10.0, 5.0], [10.0, 0.0]])
+    layer = HistFactoryLayer.from_histograms(tensor([2.0, 3.0]), background)
+    with pytest.raises(FitError, match=r"element \(1,\) of the batch: the test statistic is infin"):
+        layer.q0()
+
+
+def test_no_background() -> None:
+    """A discovery that no background could fake is infinite: say so, and what to do."""
+    signal, background = tensor([2.0, 8.0]), tensor([10.0, 0.0])
+    layer = HistFactoryLayer.from_histograms(signal, background)
+    with pytest.raises(FitError, match="give every bin some background"):
+        layer.z0()
+    loss = layer.log_cls()
+    loss.backward()
+    assert signal.grad is not None
+    assert torch.isfinite(signal.grad).all()
+
+
+def test_empty_bins() -> None:
+    """Bins without any events count nothing, and have one-sided derivatives that are finite."""
+    signal, background = tensor([2.0, 0.0, 3.0]), tensor([10.0, 0.0, 5.0])
+    layer = HistFactoryLayer.from_histograms(signal, background)
+    two = HistFactoryLayer.from_histograms(tensor([2.0, 3.0]), tensor([10.0, 5.0]))
+    for statistic in ("z0", "log_cls", "upper_limit", "mu_uncertainty"):
+        value = getattr(layer, statistic)()
+        assert number(value) == pytest.approx(number(getattr(two, statistic)()), rel=1e-8)
+        for gradient in torch.autograd.grad(value, (signal, background)):
+            assert torch.isfinite(gradient).all()
+
+
+def test_no_signal() -> None:
+    """The significance has a kink at 0: no derivative but a warning; its square has one."""
+    signal, background = tensor([0.0, 0.0]), tensor([10.0, 5.0])
+    layer = HistFactoryLayer.from_histograms(signal, background)
+    layer.q0().backward()
+    with pytest.warns(FitWarning, match="q0 is 0, where its root has a kink"):
+        layer.z0().backward()
+    assert signal.grad is not None
+    assert (signal.grad == 0.0).all()
+
+
+def test_downward_fluctuation() -> None:
+    """Data below the background: q0 is 0 on both sides, and its derivative truly 0."""
+    model = make_model()
+    layer = HistFactoryLayer(model)
+    params = model.init.copy()
+    params[model.parameters.index("mu")] = -0.3
+    data = {"data": tensor(model.expected_data(params))}
+    with pytest.warns(FitWarning, match="excess on the tested side"):
+        layer.z0(data, data="observed").backward()
+    with pytest.raises(FitError, match="fitted at its bound 0, where it has no variance"):
+        layer.mu_uncertainty(data, data="observed")
+
+
+def test_rejected_histograms() -> None:
+    s, b = tensor([2.0, 3.0]), tensor([10.0, 5.0])
+    build: Callable[..., HistFactoryLayer] = HistFactoryLayer.from_histograms
+    with pytest.raises(ValueError, match="'channel/background' has 3 bins, expected 2"):
+        build(s, tensor([1.0, 2.0, 3.0]))
+    with pytest.raises(TypeError, match="found a list"):
+        build([2.0, 3.0], b)
+    with pytest.raises(ValueError, match="none called 'signal'"):
+        build(s, {"signal": b})
+    with pytest.raises(ValueError, match="of which sample"):
+        build(s, {"one": b, "two": b}, variations={"jes": (b, b)})
+    with pytest.raises(ValueError, match="did you mean 'background'"):
+        build(s, b, variations={"jes": {"backgrond": (b, b)}})
+    with pytest.raises(ValueError, match=r"expected \(up, down\)"):
+        build(s, b, variations={"jes": b})
+    with pytest.raises(ValueError, match="name of another parameter"):
+        build(s, b, variations={"mu": (b, b)})
+    with pytest.raises(ValueError, match="no observed data"):
+        build(s, b).q0(data="observed")
+    with pytest.raises(ValueError, match="no observed data"):
+        build(s, b).q0(nuisances="fitted")
+    with pytest.raises(ValueError, match="interpolation"):
+        build(s, b, interpolation=("code4", "code5"))
+    with pytest.warns(WorkspaceWarning, match="one-sided"):
+        one_sided = build(s, b, variations={"jes": (1.1 * b, None)})
+    both = build(s, b, variations={"jes": (1.1 * b, 0.9 * b)})
+    assert number(one_sided.cls()) == pytest.approx(number(both.cls()), rel=1e-12)
+    observed = build(s, b).q0({"data": b + s}, data="observed")
+    assert number(observed) == pytest.approx(number(build(s, b).q0()), rel=1e-9)
+
+
+def test_large_yields() -> None:
+    """Derivatives where one event in a million counts."""
+    s, b = tensor([200.0, 3000.0]), tensor([1e6, 5e6])
+
+    def z0(signal: Tensor, background: Tensor) -> Tensor:
+        return HistFactoryLayer.from_histograms(
+            signal, background, norm_systematics={"xsec": {"background": 0.001}}
+        ).z0()
+
+    assert gradcheck(z0, (s, b), eps=1e-1, rtol=1e-3, atol=1e-10)
+
+
+def test_copies_are_models() -> None:
+    """Layers can be copied, and copies do not share what they remember."""
+    layer = HistFactoryLayer(make_model())
+    layer.q0()
+    other = copy.deepcopy(layer)
+    assert number(other.q0()) == pytest.approx(number(layer.q0()), rel=1e-9)
+    assert other._memories is not layer._memories
