@@ -46,6 +46,8 @@ class Width:
         Absolute, of all samples together.
     cells : tuple of slice
         Where the samples are in the nominal yields.
+    sources : frozenset of str
+        Names of the templates it follows from.
     poisson : bool
         Whether the scale is tau = (yield / uncertainty)^2 (shapesys) or uncertainty / yield.
     """
@@ -53,6 +55,7 @@ class Width:
     where: slice
     uncertainty: Vector
     cells: tuple[slice, ...]
+    sources: frozenset[str]
     poisson: bool
 
     def scale(self, nominal: Vector, uncertainty: Vector) -> tuple[Vector, npt.NDArray[np.bool_]]:
@@ -139,13 +142,15 @@ class ModelTemplates:
                 n = cells[0].stop - cells[0].start
                 where = slice(first, first + n)
                 absolute = uncertainty[first - own.start : first - own.start + n]
-                path = self._paths[samples[first][0]]
+                paths = [self._paths[s] for s in samples[first]]
+                path = paths[0]
                 if kind == "staterror":
                     path = compiled.channels[compiled.sample_of[samples[first][0]][0]]
                 name = f"{path}/{kind}/{set_name}"
                 field = "variance" if kind == "staterror" else "uncertainty"
                 self._add(name, Place(field, where, (n,)))
-                self._widths[name] = Width(where, absolute, cells, kind == "shapesys")
+                sources = frozenset([name, *paths])
+                self._widths[name] = Width(where, absolute, cells, sources, kind == "shapesys")
 
     def place(self, name: str) -> Place:
         """Where a template is.
@@ -187,7 +192,12 @@ class ModelTemplates:
         """
         model, compiled = self.model, self.model._compiled
         arrays = dict(compiled.arrays)
-        uncertainties = {name: width.uncertainty for name, width in self._widths.items()}
+        moved = {
+            name: width
+            for name, width in self._widths.items()
+            if not width.sources.isdisjoint(values)
+        }
+        uncertainties = {name: width.uncertainty for name, width in moved.items()}
         for name, value in values.items():
             field, where, _ = self.places[name]
             if field in FIELDS:
@@ -204,11 +214,10 @@ class ModelTemplates:
             if not (arrays[field] > 0.0).all():
                 raise ValueError(f"a normsys factor is {arrays[field].min():g}, expected > 0")
         parameters = compiled.parameters
-        if self._widths:
+        if moved:
             scale, aux, fixed = self._constraints(arrays["nominal"], uncertainties)
-            if not np.array_equal(scale, arrays["constraint_scale"]):
-                arrays["constraint_scale"] = scale
-                parameters = parameters.rescaled(scale, aux, fixed)
+            arrays["constraint_scale"] = scale
+            parameters = parameters.rescaled(scale, aux, fixed)
         changed = replace(compiled, arrays=arrays, parameters=parameters)
         bound = HistFactoryModel(changed, model.data, model.poi, model._codes)
         return Bound(self, bound, tuple(values), uncertainties)
@@ -237,10 +246,11 @@ class ModelTemplates:
         aux = np.zeros(len(table))
         aux[table.constrained] = table.auxdata
         fixed = table.fixed.copy()
-        for name, width in self._widths.items():
+        for name, uncertainty in uncertainties.items():
+            width = self._widths[name]
             before = scale[width.where]
             _, acted = width.scale(model._compiled.arrays["nominal"], width.uncertainty)
-            after, acts = width.scale(nominal, uncertainties[name])
+            after, acts = width.scale(nominal, uncertainty)
             if width.poisson:  # measured as expected, unless the measurement says otherwise
                 follows = aux[width.where] == before
                 aux[width.where] = np.where(follows, after, aux[width.where])
@@ -260,7 +270,7 @@ class Bound:
     names : tuple of str
         Those that were replaced.
     uncertainties : dict of str to ndarray
-        Behind the constraints that follow from templates.
+        Behind the constraints that follow from the templates replaced.
     """
 
     templates: ModelTemplates
@@ -287,8 +297,8 @@ class Bound:
         found = {}
         if "constraint_scale" in fields:
             in_scale = self._with_aux(fields)
-            for name, width in templates._widths.items():
-                uncertainty = self.uncertainties[name]
+            for name, uncertainty in self.uncertainties.items():
+                width = templates._widths[name]
                 in_yield, in_uncertainty = width.pull_back(
                     nominal, uncertainty, in_scale[width.where]
                 )

@@ -61,8 +61,7 @@ def _check(name: str, tensor: object, shape: tuple[int, ...]) -> None:
         raise TypeError(f"{name!r} is a {type(tensor).__name__}, expected a torch.Tensor")
     if not tensor.is_floating_point():
         raise TypeError(f"{name!r} is of type {tensor.dtype}, expected floating-point numbers")
-    n = len(shape)
-    if tensor.ndim < n or tuple(tensor.shape[tensor.ndim - n :]) != shape:
+    if tensor.shape[max(tensor.ndim - len(shape), 0) :] != shape:
         raise ValueError(
             f"{name!r} has shape {tuple(tensor.shape)}, expected {shape}, or (..., {shape}) "
             "for a batch"
@@ -71,7 +70,10 @@ def _check(name: str, tensor: object, shape: tuple[int, ...]) -> None:
 
 def to_array(tensor: Tensor) -> Array:
     """A float64 array of the values, which shares memory where it can."""
-    array: Array = tensor.detach().to("cpu", torch.float64).numpy()
+    own = tensor.detach()
+    if own.dtype != torch.float64 or own.device.type != "cpu":
+        own = own.to("cpu", torch.float64)
+    array: Array = own.numpy()
     return array
 
 
@@ -82,19 +84,18 @@ class _Evaluate(torch.autograd.Function):
     ) -> Tensor:
         arrays = {name: to_array(t) for name, t in zip(names, tensors, strict=True)}
         for name, array in arrays.items():
-            if not np.isfinite(array).all():
+            if not math.isfinite(array.sum()) and not np.isfinite(array).all():
                 raise ValueError(f"{name!r} is not finite: {array[~np.isfinite(array)][0]}")
-        batch = np.broadcast_shapes(
-            *(x.shape[: x.ndim - len(shapes[name])] for name, x in arrays.items())
-        )
-        elements = _Elements(arrays, shapes, batch)
+        elements = _Elements(arrays, shapes)
         outcomes = _for_each(compute, elements)
-        value = np.reshape([v for v, _ in outcomes], (*batch, *np.shape(outcomes[0][0])))
+        values = np.array([v for v, _ in outcomes], dtype=np.float64)
+        value = values.reshape((*elements.batch, *values.shape[1:]))
         ctx.pull_backs = [pull_back for _, pull_back in outcomes]
         ctx.elements, ctx.names = elements, names
         ctx.kinds = [(t.dtype, t.device) for t in tensors]
-        device = next((t.device for t in tensors if t.device.type != "cpu"), torch.device("cpu"))
-        return torch.from_numpy(value).to(device)
+        result = torch.from_numpy(value)
+        elsewhere = next((t.device for t in tensors if t.device.type != "cpu"), None)
+        return result if elsewhere is None else result.to(elsewhere)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -125,20 +126,27 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     found = [pull_back(own) for pull_back, own in zip(ctx.pull_backs, g, strict=True)]
     wanted = zip(ctx.names, ctx.kinds, ctx.needs_input_grad[3:], strict=True)
     derivatives = (
-        torch.from_numpy(elements.join(name, found)).to(device, dtype) if wants else None
+        _to_tensor(elements.join(name, found), dtype, device) if wants else None
         for name, (dtype, device), wants in wanted
     )
     return (None, None, None, *derivatives)
 
 
+def _to_tensor(array: Array, dtype: torch.dtype, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor if tensor.dtype == dtype and device.type == "cpu" else tensor.to(device, dtype)
+
+
 class _Elements:
     """The elements of a batch of arrays that broadcast."""
 
-    def __init__(self, arrays: dict[str, Array], shapes: Shapes, batch: tuple[int, ...]) -> None:
-        self.arrays, self.shapes, self.batch = arrays, shapes, batch
-        self.n = math.prod(batch)
+    def __init__(self, arrays: dict[str, Array], shapes: Shapes) -> None:
+        self.arrays, self.shapes = arrays, shapes
+        leading = {x.shape[: x.ndim - len(shapes[name])] for name, x in arrays.items()}
+        self.batch = np.broadcast_shapes(*leading) if len(leading) > 1 else next(iter(leading), ())
+        self.n = math.prod(self.batch)
         if self.n == 0:
-            raise ValueError(f"the batch has shape {batch}: there is nothing to fit")
+            raise ValueError(f"the batch has shape {self.batch}: there is nothing to fit")
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         if not self.batch:
@@ -157,7 +165,8 @@ class _Elements:
         """Derivatives in one input from those of all elements."""
         shape, own = self.arrays[name].shape, self.shapes[name]
         if not self.batch:
-            return np.array(found[0].get(name, np.zeros(own))).reshape(own)
+            alone = found[0].get(name)
+            return np.zeros(own) if alone is None else np.asarray(alone).reshape(own)
         full = np.reshape([f.get(name, np.zeros(own)) for f in found], (*self.batch, *own))
         n_new = full.ndim - len(shape)
         total = full.sum(axis=tuple(range(n_new)))

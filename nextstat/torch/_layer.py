@@ -151,7 +151,7 @@ class HistFactoryLayer:
         self._warm = warm_start
         self._memories: dict[tuple[str, int], Memory] = {}
         self._last: dict[int, WarmProfile] = {}
-        self._warned = False
+        self._seen: set[frozenset[str]] = set()
 
     @classmethod
     def from_histograms(
@@ -559,17 +559,18 @@ class HistFactoryLayer:
 
     def _warn_of_what_stays(self, replaced: list[str]) -> None:
         """Varied yields that stay behind when nominal ones are replaced are likely forgotten."""
-        if self._warned:
+        names = frozenset(replaced)
+        if names in self._seen:
             return
+        self._seen.add(names)
         kinds = ("/histosys/", "/shapesys/")
         behind = [
             name
             for name in self._templates.places
             if any(name.startswith(key + kind) for key in replaced for kind in kinds)
-            and name not in replaced
+            and name not in names
         ]
         if behind:
-            self._warned = True
             warnings.warn(
                 f"nominal yields are replaced, but not what is relative to them: {behind[:3]}"
                 f"{' and more' if len(behind) > 3 else ''} stay as in the model; pass them too",
