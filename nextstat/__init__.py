@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nextstat import interpret as interpret
     from nextstat import metrics as metrics
     from nextstat import plot as plot
+    from nextstat import torch as torch
     from nextstat import workspace as workspace
     from nextstat._asimov import asimov_data as asimov_data
     from nextstat._contour import Contour as Contour
@@ -98,6 +99,7 @@ _HOME = {
     "upper_limit": "_limit",
     "yields": "_yields",
 }
+_OPTIONAL = {"torch"}  # modules that need what `pip install .` does not bring
 _MODULES = {
     "datasets",
     "exceptions",
@@ -117,7 +119,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"nextstat.{_HOME[name]}"), name)
         globals()[name] = value
         return value
-    if name in _MODULES:
+    if name in _MODULES | _OPTIONAL:
         return importlib.import_module(f"nextstat.{name}")
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("nextstat")
