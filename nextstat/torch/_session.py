@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor
 
 from nextstat._sensitivity import Nuisances
+from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel
 from nextstat.torch._layer import DataKind, HistFactoryLayer
 from nextstat.torch._sample import Sample
+
+_FLAT = 1e-6  # dependence on the signal, relative to q0, that is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +139,21 @@ def signal_jacobian(signal_hist: Tensor, session: Session) -> Tensor:
     Returns
     -------
     (..., n_bins) Tensor
-        dq0 / dsignal, of the type and on the device of the histogram.
+        dq0 / dsignal, of the type and on the device of the histogram. With a `FitWarning` where
+        it vanishes in all bins at once.
     """
     with torch.enable_grad():
         hist = signal_hist.detach().clone().requires_grad_()
-        (jacobian,) = torch.autograd.grad(profiled_q0(hist, session).sum(), hist)
+        q0 = profiled_q0(hist, session)
+        (jacobian,) = torch.autograd.grad(q0.sum(), hist)
+    if bool(((jacobian * hist).abs().sum(-1) <= _FLAT * q0.detach()).any()):
+        warnings.warn(
+            "q0 does not depend on the signal: the data have no excess, or they are exactly those "
+            "expected with this signal, which fit best then; for what a bin is worth, create the "
+            'session with data="asimov"',
+            FitWarning,
+            stacklevel=2,
+        )
     return jacobian
 
 
