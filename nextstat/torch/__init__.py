@@ -13,10 +13,10 @@ from nextstat.torch._bandwidth import BandwidthAnnealing as BandwidthAnnealing
 from nextstat.torch._bandwidth import adaptive_bandwidth as adaptive_bandwidth
 from nextstat.torch._bandwidth import scott_bandwidth as scott_bandwidth
 from nextstat.torch._bandwidth import silverman_bandwidth as silverman_bandwidth
+from nextstat.torch._choice import FitSummary as FitSummary
 from nextstat.torch._chunks import chunked_backward as chunked_backward
 from nextstat.torch._counting import asimov_significance as asimov_significance
 from nextstat.torch._counting import soft_cut as soft_cut
-from nextstat.torch._layer import FitSummary as FitSummary
 from nextstat.torch._layer import HistFactoryLayer as HistFactoryLayer
 from nextstat.torch._losses import CLsLoss as CLsLoss
 from nextstat.torch._losses import MuUncertaintyLoss as MuUncertaintyLoss

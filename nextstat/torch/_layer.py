@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from nextstat._model_templates import ModelTemplates
 from nextstat._options import check_level
 from nextstat._problem import Bounds, Fixed, Init, check_model, make_problem
 from nextstat._profile import poi_index
-from nextstat._sensitivity import Asimov, Dataset, Fields, Nuisances
+from nextstat._sensitivity import Dataset, Fields, Nuisances
 from nextstat._statistics import (
     Statistic,
     covariance,
@@ -33,53 +32,15 @@ from nextstat._statistics import (
 from nextstat._warm_profile import Memory, WarmProfile
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.model import HistFactoryModel, Vector
+from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate
 from nextstat.torch._from_histograms import Background, Pairs, bind_histograms
 
-DataKind = Literal["observed", "asimov"]
 Templates: TypeAlias = "Mapping[str, Tensor] | None"
 
 _PRECISION = 1e-20  # of fits, in nll: derivatives are the more precise the nearer the minimum is
 _DATA = "data"
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
-
-
-class _Choice(NamedTuple):
-    """Which data."""
-
-    data: DataKind
-    nuisances: Nuisances
-    mu: float
-
-    def check(self) -> None:
-        if self.data not in ("observed", "asimov"):
-            raise ValueError(f"data is {self.data!r}, expected 'asimov' or 'observed'")
-        if self.nuisances not in ("nominal", "fitted"):
-            raise ValueError(f"nuisances is {self.nuisances!r}, expected 'nominal' or 'fitted'")
-
-    def dataset(self, observed: WarmProfile) -> Dataset:
-        if self.data == "observed":
-            return Dataset(observed)
-        return Asimov(observed, self.mu, self.nuisances)
-
-
-@dataclass(frozen=True, eq=False)
-class FitSummary:
-    """Where the fits behind a statistic ended; all of them converged.
-
-    Attributes
-    ----------
-    muhat : float
-        Parameter of interest that fits the data best; that of the hypothesis for Asimov data.
-    values : (P,) ndarray
-        All parameters there.
-    conditional : dict of float to ndarray
-        Parameters that fit best at tested values, (P,) each.
-    """
-
-    muhat: float
-    values: Vector
-    conditional: dict[float, Vector]
 
 
 class HistFactoryLayer:
@@ -249,7 +210,7 @@ class HistFactoryLayer:
             return nll_at(dataset, values["params"]) if "params" in values else lowest_nll(dataset)
 
         more = {} if params is None else {"params": params}
-        choice = _Choice(data, nuisances, asimov_mu)
+        choice = Choice(data, nuisances, asimov_mu)
         return self._run("nll", statistic, choice, templates, more)
 
     def q0(
@@ -278,7 +239,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return test_statistic(dataset, "q0", 0.0)
 
-        return self._run("q0", statistic, _Choice(data, nuisances, asimov_mu), templates)
+        return self._run("q0", statistic, Choice(data, nuisances, asimov_mu), templates)
 
     def z0(
         self,
@@ -297,7 +258,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return root(test_statistic(dataset, "q0", 0.0), "q0")
 
-        return self._run("q0", statistic, _Choice(data, nuisances, asimov_mu), templates)
+        return self._run("q0", statistic, Choice(data, nuisances, asimov_mu), templates)
 
     def qmu(
         self,
@@ -328,7 +289,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return test_statistic(dataset, "qtilde", _tested(mu, values))
 
-        choice = _Choice(data, nuisances, asimov_mu)
+        choice = Choice(data, nuisances, asimov_mu)
         return self._run("qmu", statistic, choice, templates, _as_input(mu), at_least=0.0)
 
     def cls(
@@ -378,7 +339,7 @@ class HistFactoryLayer:
                 return expected_log_cls(dataset, tested)
             return observed_log_cls(dataset, tested, nuisances)
 
-        choice = _Choice(data, nuisances, 0.0)
+        choice = Choice(data, nuisances, 0.0)
         return self._run("cls", statistic, choice, templates, _as_input(mu), at_least=0.0)
 
     def upper_limit(
@@ -413,7 +374,7 @@ class HistFactoryLayer:
         def limits(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return Statistic(find_limit(dataset, alpha, nuisances), lambda g: {})
 
-        choice = _Choice(data, nuisances, 0.0)
+        choice = Choice(data, nuisances, 0.0)
         limit = self._run("limit", limits, choice, templates, at_least=0.0).detach()
         if not self._differentiates(templates):
             return limit
@@ -454,7 +415,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return uncertainty(dataset)
 
-        choice = _Choice(data, nuisances, asimov_mu)
+        choice = Choice(data, nuisances, asimov_mu)
         return self._run("variance", statistic, choice, templates)
 
     def covariance(
@@ -482,7 +443,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return covariance(dataset)
 
-        choice = _Choice(data, nuisances, asimov_mu)
+        choice = Choice(data, nuisances, asimov_mu)
         return self._run("variance", statistic, choice, templates)
 
     def _inputs(self, templates: Templates) -> dict[str, Tensor]:
@@ -500,7 +461,7 @@ class HistFactoryLayer:
         self,
         name: str,
         statistic: Callable[[Dataset, dict[str, Array]], Statistic],
-        choice: _Choice,
+        choice: Choice,
         templates: Templates,
         more: Mapping[str, Tensor] = NOTHING,
         *,

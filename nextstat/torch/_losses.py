@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from nextstat._sensitivity import Nuisances
 from nextstat.model import HistFactoryModel
-from nextstat.torch._layer import DataKind, HistFactoryLayer
+from nextstat.torch._choice import DataKind
+from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample
 
 

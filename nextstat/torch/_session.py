@@ -13,7 +13,8 @@ from torch import Tensor
 from nextstat._sensitivity import Nuisances
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel
-from nextstat.torch._layer import DataKind, HistFactoryLayer
+from nextstat.torch._choice import DataKind
+from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample
 
 _FLAT = 1e-6  # dependence on the signal, relative to q0, that is none

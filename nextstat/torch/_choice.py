@@ -1,0 +1,61 @@
+"""Which data statistics are of, and where their fits ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from nextstat._sensitivity import Asimov, Dataset, Nuisances
+from nextstat._warm_profile import WarmProfile
+from nextstat.model import Vector
+
+DataKind = Literal["observed", "asimov"]
+
+
+class Choice(NamedTuple):
+    """Which data a statistic is of.
+
+    Attributes
+    ----------
+    data : {"observed", "asimov"}
+    nuisances : {"nominal", "fitted"}
+        Of Asimov data.
+    mu : float
+        Signal strength of Asimov data.
+    """
+
+    data: DataKind
+    nuisances: Nuisances
+    mu: float
+
+    def check(self) -> None:
+        """Raise ValueError for words that are none of these."""
+        if self.data not in ("observed", "asimov"):
+            raise ValueError(f"data is {self.data!r}, expected 'asimov' or 'observed'")
+        if self.nuisances not in ("nominal", "fitted"):
+            raise ValueError(f"nuisances is {self.nuisances!r}, expected 'nominal' or 'fitted'")
+
+    def dataset(self, observed: WarmProfile) -> Dataset:
+        """The data, given what was observed."""
+        if self.data == "observed":
+            return Dataset(observed)
+        return Asimov(observed, self.mu, self.nuisances)
+
+
+@dataclass(frozen=True, eq=False)
+class FitSummary:
+    """Where the fits behind a statistic ended; all of them converged.
+
+    Attributes
+    ----------
+    muhat : float
+        Parameter of interest that fits the data best; that of the hypothesis for Asimov data.
+    values : (P,) ndarray
+        All parameters there.
+    conditional : dict of float to ndarray
+        Parameters that fit best at tested values, (P,) each.
+    """
+
+    muhat: float
+    values: Vector
+    conditional: dict[float, Vector]
