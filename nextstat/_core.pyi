@@ -179,24 +179,25 @@ def test_toys(
     `side` says which fitted values count: 0 all, 1 those below `value`, 2 those above.
     """
 
+# Derivatives in the parameters and in all that a model is made of: nominal, norm_lo, norm_hi,
+# histo_lo, histo_hi, constraint_scale, data, aux, one after the other in the caller's order.
 def nll_sensitivities(
     model: Model, data: Data, params: npt.ArrayLike
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Derivatives of the nll in parameters, templates and data, see cpp/sensitivity.h.
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Derivatives of the nll, (P,) and (n,), see cpp/sensitivity.h.
 
-    By the names of the model's arrays, and "params", "data", "aux"; the last two without the
-    digamma functions that do not depend on parameters.
+    Those in data and aux are without the digamma functions, which do not depend on parameters.
     """
 
 def nll_sensitivities_along(
     model: Model, data: Data, params: npt.ArrayLike, direction: npt.ArrayLike
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Their first and second derivatives along a direction in the parameters, (2, ...) each."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Their first and second derivatives along a direction in the parameters, (2, P), (2, n)."""
 
 def yield_sensitivities(
     model: Model, params: npt.ArrayLike, weight: npt.ArrayLike
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Derivatives of the weighted sum of expected events; "data" and "aux" are empty."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Derivatives of the weighted sum of expected events; 0 in data and aux."""
 
 def toy_data(
     model: Model, params: npt.ArrayLike, seed: int, stream: int, toys: tuple[int, int]

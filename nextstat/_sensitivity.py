@@ -23,29 +23,48 @@ Fields = dict[str, Vector]
 Nuisances = Literal["fitted", "nominal"]
 
 
+def sizes(model: HistFactoryModel) -> dict[str, int]:
+    """Number of derivatives in each of the `FIELDS`."""
+    arrays = model._compiled.arrays
+    found = {name: len(arrays[name]) for name in TEMPLATES}
+    return {**found, "data": model.n_bins, "aux": len(model.auxdata)}
+
+
 class Derivatives:
     """Derivatives of one number, gathered term by term.
 
     Attributes
     ----------
+    total : (n,) ndarray
+        In everything, one of the `FIELDS` after the other.
     fields : dict of str to ndarray
-        By the names of the model's arrays (`TEMPLATES`), and "data" (n_bins,), "aux" (n_aux,).
+        Views of these, by name.
     """
 
     def __init__(self, model: HistFactoryModel) -> None:
         self.model = model
         self.fields: Fields = {}
-
-    def add(self, terms: Fields, factor: float = 1.0) -> Vector:
-        """Add a multiple of derivatives; returns that of the parameters, (P,)."""
-        for name in FIELDS:
-            if len(terms[name]):
-                self.fields[name] = self.fields.get(name, 0.0) + factor * terms[name]
-        return factor * terms["params"]
+        lengths = sizes(model)
+        self.total = np.zeros(sum(lengths.values()))
+        start = 0
+        for name, n in lengths.items():
+            self.fields[name] = self.total[start : start + n]
+            start += n
 
     def add_nll(self, data: _core.Data, params: Vector, factor: float) -> Vector:
-        """Of factor * nll at given parameters; returns that in the parameters."""
-        return self.add(_core.nll_sensitivities(self.model._core, data, params), factor)
+        """Of factor * nll at given parameters; returns that in the parameters, (P,)."""
+        in_params, terms = _core.nll_sensitivities(self.model._core, data, params)
+        self.total += factor * terms
+        return factor * in_params
+
+    def add_along(
+        self, data: _core.Data, params: Vector, direction: Vector, factor: float
+    ) -> Vector:
+        """Of factor * direction . H . direction; returns that in the parameters, (P,)."""
+        in_params, terms = _core.nll_sensitivities_along(self.model._core, data, params, direction)
+        self.total += factor * terms[1]
+        second: Vector = factor * in_params[1]
+        return second
 
     def add_through_minimum(self, data: _core.Data, minimum: _core.Minimum, weight: Vector) -> None:
         """Of weight . theta, theta the minimum of the nll: -H^-1 d2 nll / d theta dt.
@@ -54,8 +73,10 @@ class Derivatives:
         """
         direction = minimum.covariance_times(weight)
         if direction.any():
-            along = _core.nll_sensitivities_along(self.model._core, data, minimum.values, direction)
-            self.add({name: rows[0] for name, rows in along.items()}, -1.0)
+            _, terms = _core.nll_sensitivities_along(
+                self.model._core, data, minimum.values, direction
+            )
+            self.total -= terms[0]
 
     def add_expected(self, params: Vector) -> Vector:
         """Turn derivatives in the data into those of the expectation, which the data are.
@@ -71,14 +92,17 @@ class Derivatives:
             Derivative in these parameters.
         """
         table = self.model.parameters
-        in_data, in_aux = self.fields.pop("data"), self.fields.pop("aux", np.zeros(0))
-        in_params = self.add(_core.yield_sensitivities(self.model._core, params, in_data))
+        in_data, in_aux = self.fields["data"], self.fields["aux"]
+        in_params, terms = _core.yield_sensitivities(self.model._core, params, in_data)
+        self.total += terms
         if len(in_aux):
             scale = self.model._compiled.arrays["constraint_scale"]
             aux = np.zeros(len(params))
             aux[table.constrained] = in_aux
-            in_params = in_params + aux * np.where(table.poisson, scale, 1.0)
+            in_params += aux * np.where(table.poisson, scale, 1.0)
             self.fields["constraint_scale"] += np.where(table.poisson, params * aux, 0.0)
+        in_data[:] = 0.0
+        in_aux[:] = 0.0
         return in_params
 
 

@@ -58,11 +58,11 @@ def lowest_nll(dataset: Dataset) -> Statistic:
 
 def _complete_data(found: Derivatives, data: _core.Data) -> None:
     """Add the terms ln n! of the data, which the core leaves out."""
-    found.fields["data"] = found.fields["data"] + digamma(data.n + 1.0)
+    found.fields["data"] += digamma(data.n + 1.0)
     if len(data.aux):
         table = found.model.parameters
         poisson = table.poisson[table.constrained]
-        found.fields["aux"] = found.fields["aux"] + np.where(poisson, digamma(data.aux + 1.0), 0.0)
+        found.fields["aux"] += np.where(poisson, digamma(data.aux + 1.0), 0.0)
 
 
 def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Statistic:
@@ -228,8 +228,6 @@ def _by_curvature(
     found = Derivatives(model)
     in_best = np.zeros(len(minimum.values))
     for direction, weight in zip(directions, weights, strict=True):
-        along = _core.nll_sensitivities_along(model._core, data, minimum.values, direction)
-        in_best += found.add({name: rows[1] for name, rows in along.items()}, float(weight))
-    if found.fields:
-        dataset.settle(found, in_best)
+        in_best += found.add_along(data, minimum.values, direction, float(weight))
+    dataset.settle(found, in_best)
     return found.fields

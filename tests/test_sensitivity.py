@@ -19,7 +19,7 @@ from scipy.special import digamma
 import nextstat
 from nextstat import _core
 from nextstat._problem import make_problem
-from nextstat._sensitivity import FIELDS, TEMPLATES, Asimov, Dataset, Derivatives
+from nextstat._sensitivity import FIELDS, TEMPLATES, Asimov, Dataset, Derivatives, sizes
 from nextstat._statistics import (
     Statistic,
     covariance,
@@ -64,6 +64,13 @@ def replace_arrays(model: HistFactoryModel, arrays: dict[str, Vector]) -> HistFa
     return HistFactoryModel(changed, model.data, model.poi, model._codes)
 
 
+def by_name(model: HistFactoryModel, found: tuple[Vector, Vector]) -> dict[str, Vector]:
+    """Derivatives of the core, also those along a line, (2, ...), by the names of the fields."""
+    params, fields = found
+    parts = np.split(fields, np.cumsum([*sizes(model).values()])[:-1], axis=-1)
+    return {"params": params, **dict(zip(sizes(model), parts, strict=True))}
+
+
 def slope(function: Callable[[float], float], size: float) -> float:
     """Derivative at 0 by four differences."""
     near, far = (function(k * size) - function(-k * size) for k in (1.0, 2.0))
@@ -100,7 +107,7 @@ def test_nll(seed: int, codes: tuple[str, str], data: st.DataObject) -> None:
         theta = moved if name == "params" else params
         return _core.nll(changed._core, _core.Data(changed._core, n, aux), theta)
 
-    found = _core.nll_sensitivities(model._core, model._observed, params)[name].copy()
+    found = by_name(model, _core.nll_sensitivities(model._core, model._observed, params))[name]
     if name == "data":
         found += digamma(model.data + 1.0)
     if name == "aux":
@@ -127,12 +134,17 @@ def test_along_a_line(seed: int, codes: tuple[str, str]) -> None:
         difference: Vector = (up - down) / (2.0 * step)
         return difference
 
-    found = _core.nll_sensitivities_along(core, observed, params, line)
+    found = by_name(model, _core.nll_sensitivities_along(core, observed, params, line))
+
+    def at(x: Vector, name: str) -> Vector:
+        return by_name(model, _core.nll_sensitivities(core, observed, x))[name]
+
+    def along(x: Vector, name: str) -> Vector:
+        return by_name(model, _core.nll_sensitivities_along(core, observed, x, line))[name][0]
+
     for name in (*FIELDS, "params"):
-        first = around(lambda x, n=name: _core.nll_sensitivities(core, observed, x)[n])
-        second = around(
-            lambda x, n=name: _core.nll_sensitivities_along(core, observed, x, line)[n][0]
-        )
+        first = around(lambda x, n=name: at(x, n))
+        second = around(lambda x, n=name: along(x, n))
         for got, expected in zip(found[name], (first, second), strict=True):
             scale = 1.0 + np.abs(expected).max(initial=0.0)
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6 * scale)
@@ -141,13 +153,11 @@ def test_along_a_line(seed: int, codes: tuple[str, str]) -> None:
 def test_gradient_and_hessian_are_those_of_the_kernels() -> None:
     model = make_model(3, n_channels=2)
     params = draw_params(model, np.random.default_rng(3))
-    gradient = _core.nll_sensitivities(model._core, model._observed, params)["params"]
+    gradient, _ = _core.nll_sensitivities(model._core, model._observed, params)
     np.testing.assert_allclose(gradient, model.nll_gradient(params), rtol=1e-9, atol=1e-9)
     line = np.random.default_rng(4).normal(size=len(params))
-    along = _core.nll_sensitivities_along(model._core, model._observed, params, line)
-    np.testing.assert_allclose(
-        along["params"][0], model.nll_hessian(params) @ line, rtol=1e-8, atol=1e-8
-    )
+    along, _ = _core.nll_sensitivities_along(model._core, model._observed, params, line)
+    np.testing.assert_allclose(along[0], model.nll_hessian(params) @ line, rtol=1e-8, atol=1e-8)
 
 
 def test_yields() -> None:
@@ -155,7 +165,7 @@ def test_yields() -> None:
     model = make_model(5)
     rng = np.random.default_rng(5)
     params, weight = draw_params(model, rng), rng.normal(size=model.n_bins)
-    found = _core.yield_sensitivities(model._core, params, weight)
+    found = by_name(model, _core.yield_sensitivities(model._core, params, weight))
     for name in ("params", "nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi"):
         values = params if name == "params" else field(model, name)
         direction = rng.normal(size=len(values)) * 0.01

@@ -1,5 +1,7 @@
-// Derivatives in templates, data and parameters, as dicts of arrays in the caller's order.
+// Derivatives in templates, data and parameters, as flat arrays in the caller's order.
 #include "../sensitivity.h"
+
+#include <algorithm>
 
 #include "bind.h"
 
@@ -7,39 +9,57 @@ namespace nextstat {
 
 namespace {
 
-constexpr double Jet::* along[] = {&Jet::d, &Jet::dd};
-
-py::array_t<double> as_array(const std::vector<double>& values) {
-  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+// Values, or first and second derivatives along a line.
+void write(double*& to, const std::vector<double>& values) {
+  to = std::copy(values.begin(), values.end(), to);
 }
 
-// First and second derivatives along the line, (2, n).
-py::array_t<double> as_array(const std::vector<Jet>& values) {
-  const auto n = static_cast<py::ssize_t>(values.size());
-  py::array_t<double> out({py::ssize_t{2}, n});
-  double* x = out.mutable_data();
-  for (const auto order : along) {
-    for (const Jet& value : values) *x++ = value.*order;
+template <double Jet::* order>
+void write_order(double*& to, const std::vector<Jet>& values) {
+  for (const Jet& value : values) *to++ = value.*order;
+}
+
+// All fields but the parameters, one after the other; `data` and `aux` may be missing.
+template <class T, class Write>
+void write_fields(double* to, const Sensitivities<T>& found, Write write) {
+  for (const auto* field : {&found.nominal, &found.norm_lo, &found.norm_hi, &found.histo_lo,
+                            &found.histo_hi, &found.constraint_scale, &found.data, &found.aux}) {
+    write(to, *field);
   }
-  return out;
 }
 
-template <class T>
-py::dict as_dict(const Sensitivities<T>& found) {
-  py::dict out;
-  out["params"] = as_array(found.params);
-  out["nominal"] = as_array(found.nominal);
-  out["norm_lo"] = as_array(found.norm_lo);
-  out["norm_hi"] = as_array(found.norm_hi);
-  out["histo_lo"] = as_array(found.histo_lo);
-  out["histo_hi"] = as_array(found.histo_hi);
-  out["constraint_scale"] = as_array(found.constraint_scale);
-  out["data"] = as_array(found.data);
-  out["aux"] = as_array(found.aux);
-  return out;
+// Their number.
+py::ssize_t n_fields(const SharedModel& model) {
+  const ModelSpec& spec = model.spec;
+  return static_cast<py::ssize_t>(spec.nominal.size() + spec.norm_lo.size() + spec.norm_hi.size() +
+                                  spec.histo_lo.size() + spec.histo_hi.size() +
+                                  spec.constraint.size() + model.aux_param.size()) +
+         model.n_bins;
 }
 
-py::dict nll_dict(const SharedModel& model, const Data& data, const Array& params) {
+// (derivatives in the parameters (P,), in all fields (n,))
+py::tuple as_tuple(const SharedModel& model, const Sensitivities<double>& found) {
+  py::array_t<double> params(model.n_params), fields(n_fields(model));
+  double *to_params = params.mutable_data(), *to_fields = fields.mutable_data();
+  write(to_params, found.params);
+  std::fill(to_fields, to_fields + fields.size(), 0.0);
+  write_fields(to_fields, found, write);
+  return py::make_tuple(params, fields);
+}
+
+// The same along a line: (2, P), (2, n)
+py::tuple as_tuple(const SharedModel& model, const Sensitivities<Jet>& found) {
+  const py::ssize_t two = 2, n_params = model.n_params, n = n_fields(model);
+  py::array_t<double> params({two, n_params}), fields({two, n});
+  double* to = params.mutable_data();
+  write_order<&Jet::d>(to, found.params);
+  write_order<&Jet::dd>(to, found.params);
+  write_fields(fields.mutable_data(), found, write_order<&Jet::d>);
+  write_fields(fields.mutable_data() + n, found, write_order<&Jet::dd>);
+  return py::make_tuple(params, fields);
+}
+
+py::tuple nll_everywhere(const SharedModel& model, const Data& data, const Array& params) {
   check_length(params, model.n_params, "params");
   const double* theta = params.data();
   Sensitivities<double> found;
@@ -47,11 +67,11 @@ py::dict nll_dict(const SharedModel& model, const Data& data, const Array& param
     py::gil_scoped_release release;
     found = nll_sensitivities(model.spec, theta, data.n.data(), data.aux.data());
   }
-  return as_dict(found);
+  return as_tuple(model, found);
 }
 
-py::dict nll_dict_along(const SharedModel& model, const Data& data, const Array& params,
-                        const Array& direction) {
+py::tuple nll_along(const SharedModel& model, const Data& data, const Array& params,
+                    const Array& direction) {
   check_length(params, model.n_params, "params");
   check_length(direction, model.n_params, "direction");
   std::vector<Jet> theta;
@@ -63,10 +83,10 @@ py::dict nll_dict_along(const SharedModel& model, const Data& data, const Array&
     py::gil_scoped_release release;
     found = nll_sensitivities(model.spec, theta.data(), data.n.data(), data.aux.data());
   }
-  return as_dict(found);
+  return as_tuple(model, found);
 }
 
-py::dict yield_dict(const SharedModel& model, const Array& params, const Array& weight) {
+py::tuple yields(const SharedModel& model, const Array& params, const Array& weight) {
   check_length(params, model.n_params, "params");
   check_length(weight, model.n_bins, "weight");
   const double *theta = params.data(), *w = weight.data();
@@ -75,16 +95,16 @@ py::dict yield_dict(const SharedModel& model, const Array& params, const Array& 
     py::gil_scoped_release release;
     found = yield_sensitivities(model.spec, theta, w);
   }
-  return as_dict(found);
+  return as_tuple(model, found);
 }
 
 }  // namespace
 
 void bind_sensitivity(py::module_& m) {
-  m.def("nll_sensitivities", &nll_dict, py::arg("model"), py::arg("data"), py::arg("params"));
-  m.def("nll_sensitivities_along", &nll_dict_along, py::arg("model"), py::arg("data"),
-        py::arg("params"), py::arg("direction"));
-  m.def("yield_sensitivities", &yield_dict, py::arg("model"), py::arg("params"), py::arg("weight"));
+  m.def("nll_sensitivities", &nll_everywhere, py::arg("model"), py::arg("data"), py::arg("params"));
+  m.def("nll_sensitivities_along", &nll_along, py::arg("model"), py::arg("data"), py::arg("params"),
+        py::arg("direction"));
+  m.def("yield_sensitivities", &yields, py::arg("model"), py::arg("params"), py::arg("weight"));
 }
 
 }  // namespace nextstat
