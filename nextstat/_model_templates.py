@@ -211,7 +211,7 @@ class ModelTemplates:
         if arrays["nominal"].min() < 0.0:
             self._check_sums(arrays["nominal"])
         for field in ("norm_lo", "norm_hi"):
-            if not (arrays[field] > 0.0).all():
+            if arrays[field] is not compiled.arrays[field] and not (arrays[field] > 0.0).all():
                 raise ValueError(f"a normsys factor is {arrays[field].min():g}, expected > 0")
         parameters = compiled.parameters
         if moved:
@@ -295,7 +295,7 @@ class Bound:
         nominal = self.model._compiled.arrays["nominal"]
         in_nominal = np.array(fields.get("nominal", np.zeros(len(nominal))))
         found = {}
-        if "constraint_scale" in fields:
+        if self.uncertainties and "constraint_scale" in fields:
             in_scale = self._with_aux(fields)
             for name, uncertainty in self.uncertainties.items():
                 width = templates._widths[name]

@@ -11,9 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from nextstat._event_settings import check_name, find_norm_systematics
+from nextstat._model_templates import ModelTemplates
 from nextstat._rejection import unknown
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.model import HistFactoryModel, from_pyhf
+from nextstat.model import from_pyhf
 
 Background: TypeAlias = "Tensor | Mapping[str, Tensor]"
 Pair: TypeAlias = "tuple[Tensor, Tensor | None]"
@@ -52,8 +53,8 @@ def bind_histograms(
     norm_systematics: Mapping[str, object] | None,
     staterror: Tensor | Mapping[str, Tensor] | None,
     interpolation: tuple[str, str],
-) -> tuple[HistFactoryModel, dict[str, Tensor]]:
-    """A model of the structure, and the tensors by the names of its templates.
+) -> tuple[ModelTemplates, dict[str, Tensor]]:
+    """Templates of a model of the structure, and the tensors by their names.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def bind_histograms(
     structure = Structure(
         n_bins, tuple(samples), tuple(histosys), normsys, limited, (norm_code, histo_code)
     )
-    return _model(structure), tensors
+    return _templates(structure), tensors
 
 
 def _n_bins(tensor: object) -> int:
@@ -149,8 +150,8 @@ def _variances(
 
 
 @lru_cache(maxsize=64)
-def _model(structure: Structure) -> HistFactoryModel:
-    """A model of this structure; its numbers stand for those to come."""
+def _templates(structure: Structure) -> ModelTemplates:
+    """Of a model of this structure; its numbers stand for those to come."""
     ones = [1.0] * structure.n_bins
     modifiers: dict[str, list[dict[str, Any]]] = {name: [] for name in structure.samples}
     modifiers[SIGNAL].append({"name": "mu", "type": "normfactor", "data": None})
@@ -172,4 +173,4 @@ def _model(structure: Structure) -> HistFactoryModel:
         "measurements": [{"name": "measurement", "config": {"poi": "mu", "parameters": []}}],
         "version": "1.0.0",
     }
-    return from_pyhf(workspace, interpolation=structure.interpolation)
+    return ModelTemplates(from_pyhf(workspace, interpolation=structure.interpolation))

@@ -103,13 +103,18 @@ class HistFactoryLayer:
         bounds: Bounds | None = None,
         warm_start: bool = True,
     ) -> None:
-        self._templates = ModelTemplates(check_model(model))
+        make_problem(check_model(model), init, fixed, bounds)
         self._poi = poi_index(model, poi)
-        make_problem(model, init, fixed, bounds)
-        self._options = {"init": init, "fixed": fixed, "bounds": bounds}
-        self._bound: dict[str, Tensor] = {}
-        self._has_data = True
+        self._options: dict[str, Any] = {"init": init, "fixed": fixed, "bounds": bounds}
         self._warm = warm_start
+        self._start(ModelTemplates(model), {}, has_data=True)
+
+    def _start(
+        self, templates: ModelTemplates, bound: dict[str, Tensor], *, has_data: bool
+    ) -> None:
+        self._templates = templates
+        self._bound = bound
+        self._has_data = has_data
         self._memories: dict[tuple[str, int], Memory] = {}
         self._last: dict[int, WarmProfile] = {}
         self._seen: set[frozenset[str]] = set()
@@ -155,12 +160,14 @@ class HistFactoryLayer:
         ValueError, TypeError
             If shapes or names do not fit together.
         """
-        model, tensors = bind_histograms(
+        templates, tensors = bind_histograms(
             signal, background, variations, norm_systematics, staterror, interpolation
         )
-        layer = cls(model)
-        layer._bound = tensors
-        layer._has_data = False
+        layer = cls.__new__(cls)
+        layer._poi = poi_index(templates.model, None)
+        layer._options = {}
+        layer._warm = True
+        layer._start(templates, tensors, has_data=False)
         return layer
 
     def __getstate__(self) -> dict[str, Any]:
@@ -506,7 +513,7 @@ class HistFactoryLayer:
     def _profile(
         self, model: HistFactoryModel, data: Array | None, memory: Memory, at_least: float | None
     ) -> WarmProfile:
-        problem = make_problem(model, **self._options)._replace(precision=_PRECISION)  # type: ignore[arg-type]
+        problem = make_problem(model, **self._options)._replace(precision=_PRECISION)
         if at_least is not None:
             problem = problem.at_least(self._poi, at_least)
         return WarmProfile(
