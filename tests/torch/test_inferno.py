@@ -75,11 +75,11 @@ def test_published_bound() -> None:
 
 
 def test_training() -> None:
-    """A tenth of the steps beats the cross-entropy by far, and stays above the bound."""
-    samples = inferno.Events(200_000, torch.Generator().manual_seed(99)).samples()
+    """A few steps beat the cross-entropy by far, and stay above the bound."""
+    samples = inferno.Events(100_000, torch.Generator().manual_seed(99)).samples()
     found = {}
     for benchmark in ("B2", None):
-        *_, network = inferno.train(benchmark, 80, 0)
+        *_, network = inferno.train(benchmark, 60, 0)
         found[benchmark] = inferno.uncertainty(inferno.shapes(network, samples), "B2").item()
-    assert 15.65 < found["B2"] < 17.5
+    assert 15.65 < found["B2"] < 18.5
     assert found[None] > 20.0
