@@ -15,7 +15,7 @@ REDUCED = {
     "inferno": "--steps 2 --seeds 1 --events 1000",
     "inverse_significance": "--seeds 1 --steps 4 --events 300 --new-events 1500",
     "learnable_binning": "--steps 4 --events 500 --points 7",
-    "neos": "--epochs 2",
+    "neos": "--epochs 1",
     "scipy_pruning": "--points 5 --every 20",
     "significance_training": "--seeds 1 --steps 3 --events 1000 --new-events 5000",
 }
