@@ -107,6 +107,7 @@ def draw(axes: Sequence[Axes], frames: list[Frame], epoch: int, events: dict[str
         x, y = cloud[:90].T
         plane.scatter(x, y, s=9.0, color=COLORS[name], linewidths=0.0, alpha=0.7)
     plane.set(xticks=[-4, 0, 4], yticks=[-4, 0, 4], aspect="equal", xlabel="$x$", ylabel="$y$")
+    plane.set(xlim=GRID[[0, -1]], ylim=GRID[[0, -1]])
     plane.set_title("events, output of the network", fontsize=10)
 
     signal, background, up, down = histograms.values()
