@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 AsimovNuisances = Literal["fitted", "nominal"]
+P = TypeVar("P", bound=Profile)
 
 
 def asimov_data(
@@ -68,29 +69,35 @@ def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -
     """Parameters that Asimov data are made from, (P,).
 
     Where the observed data exclude `mu` outright (events in bins where none can be expected),
-    the nuisance parameters are fitted to the data without those events.
+    the nuisance parameters are fitted to the data without those events; see `possible`.
     """
     if nuisances not in ("fitted", "nominal"):
         raise ValueError(f"nuisances is {nuisances!r}, expected 'fitted' or 'nominal'")
     if nuisances == "nominal":
         return profile.problem.fix(profile.poi, mu).init
-    fitted = profile.at(mu)
-    if fitted is not None:
-        return fitted
+    fitted = possible(profile, mu).at(mu)
+    if fitted is None:
+        raise FitError(f"no events are expected at {profile.name}={mu:g} in bins with events")
+    return fitted
+
+
+def possible(profile: P, mu: float) -> P:
+    """The profile, or where its data exclude `mu` outright, that of the data without these events.
+
+    With a `FitWarning` in the second case.
+    """
+    if profile.at(mu) is not None:
+        return profile
     model = profile.model
     nominal = profile.problem.fix(profile.poi, mu).init
     expected = model.expected_data(nominal, include_auxdata=False)
-    possible = expected > 0.0
+    filled = expected > 0.0
     warnings.warn(
         f"{profile.name}={mu:g} is excluded outright: events were observed in "
-        f"{np.count_nonzero(~possible)} bins where none can be expected; the Asimov data are "
+        f"{np.count_nonzero(~filled)} bins where none can be expected; the Asimov data are "
         "fitted without them",
         FitWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
-    events = np.where(possible, profile.data.n, 0.0)
-    data = model._data(events, profile.data.aux)
-    rest = Profile(model, data, profile.problem, profile.poi, best=profile.best).at(mu)
-    if rest is None:
-        raise FitError(f"no events are expected at {profile.name}={mu:g} in bins with events")
-    return rest
+    events = np.where(filled, profile.data.n, 0.0)
+    return profile.with_data(model._data(events, profile.data.aux))

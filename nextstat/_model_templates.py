@@ -98,6 +98,7 @@ class ModelTemplates:
         self._add_nominal(compiled)
         self._add_interpolated(compiled)
         self._add_widths(compiled)
+        self._stuck = self._find_stuck(compiled)
 
     def _add(self, name: str, place: Place) -> None:
         if name in self.places:
@@ -151,6 +152,19 @@ class ModelTemplates:
                 self._add(name, Place(field, where, (n,)))
                 sources = frozenset([name, *paths])
                 self._widths[name] = Width(where, absolute, cells, sources, kind == "shapesys")
+
+    def _find_stuck(self, compiled: Compiled) -> dict[str, str]:
+        """Nominal yields that auxiliary data follow in ways that are not known, and of whom."""
+        table, arrays = compiled.parameters, compiled.arrays
+        first = {
+            own.start: name
+            for name, own in table.slices.items()
+            if table.kinds[own.start] == "shapesys" and name not in compiled.uncertainties
+        }
+        binwise = zip(
+            arrays["binwise_first"].tolist(), arrays["binwise_sample"].tolist(), strict=True
+        )
+        return {self._paths[s]: first[p] for p, s in binwise if p in first}
 
     def place(self, name: str) -> Place:
         """Where a template is.
@@ -207,13 +221,18 @@ class ModelTemplates:
             else:
                 if (value < 0.0).any():
                     raise ValueError(f"{name!r} is negative: {value.min():g}, expected {field}s")
-                uncertainties[name] = np.sqrt(value) if field == "variance" else value
+                uncertainties[name] = np.sqrt(value) if field == "variance" else value.copy()
         if arrays["nominal"].min() < 0.0:
             self._check_sums(arrays["nominal"])
         for field in ("norm_lo", "norm_hi"):
             if arrays[field] is not compiled.arrays[field] and not (arrays[field] > 0.0).all():
                 raise ValueError(f"a normsys factor is {arrays[field].min():g}, expected > 0")
         parameters = compiled.parameters
+        for name in self._stuck.keys() & values.keys():
+            raise ValueError(
+                f"{name!r} is replaced, but the auxiliary data of its shapesys "
+                f"{self._stuck[name]!r}, whose factors the measurement sets, cannot follow"
+            )
         if moved:
             scale, aux, fixed = self._constraints(arrays["nominal"], uncertainties)
             arrays["constraint_scale"] = scale

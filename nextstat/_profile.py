@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy.typing as npt
 
@@ -12,6 +12,9 @@ from nextstat._fit import minimise, require_converged, require_minimum
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat._rejection import unknown
 from nextstat.model import HistFactoryModel, Vector
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
 
@@ -78,6 +81,10 @@ class Profile:
     def best(self) -> Vector:
         """The global minimum, (P,)."""
         return require_minimum(self.model, self.data, self.problem, "the global fit").values
+
+    def with_data(self, data: _core.Data) -> Self:
+        """The profile of other data, whose fits start from the best of these."""
+        return type(self)(self.model, data, self.problem, self.poi, best=self.best)
 
     @property
     def muhat(self) -> float:

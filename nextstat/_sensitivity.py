@@ -7,13 +7,15 @@ templates explicitly, through the minima, and through the data where these are A
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
 
 from nextstat import _core
-from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
+from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters, possible
 from nextstat._warm_profile import WarmProfile
+from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 TEMPLATES = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi", "constraint_scale")
@@ -144,8 +146,9 @@ class Asimov(Dataset):
     """
 
     def __init__(self, observed: WarmProfile, mu: float, nuisances: AsimovNuisances) -> None:
-        self.observed, self.mu, self.nuisances = observed, mu, nuisances
-        self.params = asimov_parameters(observed, mu, nuisances)
+        self.source = possible(observed, mu) if nuisances == "fitted" else observed
+        self.mu, self.nuisances = mu, nuisances
+        self.params = asimov_parameters(self.source, mu, nuisances)
         model = observed.model
         data = model._data(asimov_at(model, self.params))
         # the best fit is at mu, whatever the bounds are
@@ -164,10 +167,24 @@ class Asimov(Dataset):
 
     def settle(self, found: Derivatives, in_best: Vector | None = None) -> None:
         """As for any data; the best fit of these is where they were made."""
+        self._leave_empty_bins(found)
         in_params = found.add_expected(self.params)
         if self.nuisances == "nominal":
             return
         if in_best is not None:
             in_params = in_params + in_best
-        observed = self.observed
-        found.add_through_minimum(observed.data, observed.minimum(self.mu), in_params)
+        source = self.source
+        found.add_through_minimum(source.data, source.minimum(self.mu), in_params)
+
+    def _leave_empty_bins(self, found: Derivatives) -> None:
+        """Take out derivatives through the data of bins that expect nothing: they are infinite."""
+        infinite = (self.profile.data.n == 0.0) & (found.fields["data"] != 0.0)
+        if infinite.any():
+            found.fields["data"][infinite] = 0.0
+            warnings.warn(
+                f"{np.count_nonzero(infinite)} bins expect no events at {self.profile.name}="
+                f"{self.mu:g}, where derivatives in their yields are infinite: they are given for "
+                "fixed data there; give every bin some background",
+                FitWarning,
+                stacklevel=2,
+            )

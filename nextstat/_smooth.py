@@ -29,7 +29,7 @@ from nextstat._threads import threads_for
 
 Mode = Literal["kde", "sigmoid"]
 
-ENOUGH = 8192  # events that are worth a second thread
+ENOUGH = 32_768  # events that are worth a second thread
 
 
 class SmoothGradients(NamedTuple):

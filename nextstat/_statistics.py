@@ -13,7 +13,7 @@ from scipy.special import digamma, erfcx, log_ndtr
 from nextstat import _core
 from nextstat._asimov import AsimovNuisances
 from nextstat._crossing import crossing, first_guess
-from nextstat._hypotest import deviation
+from nextstat._hypotest import check_bounds, deviation
 from nextstat._limit import asimov_root, cls_excess, limit_targets
 from nextstat._profile import TestStatistic
 from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
@@ -75,8 +75,12 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
     ------
     FitError
         If q is infinite: the data exclude `mu` outright.
+    ValueError
+        If `mu` is outside the bounds that the best fit of observed data has.
     """
     profile = dataset.profile
+    if not isinstance(dataset, Asimov):
+        check_bounds(profile, mu)
     q = deviation(statistic, mu, profile)
     if q == np.inf:
         raise FitError(
@@ -156,7 +160,8 @@ def _in_log_ndtr(x: float) -> float:
 def find_limit(dataset: Dataset, alpha: float, nuisances: AsimovNuisances) -> float:
     """Upper limit at CLs = alpha: the median one of Asimov data, else the observed one.
 
-    The search starts at the last limit.
+    The search starts at the last limit. The upper bound of the parameter is moved outwards if the
+    limit is beyond it, as in `nextstat.upper_limit`.
 
     Raises
     ------
@@ -166,14 +171,18 @@ def find_limit(dataset: Dataset, alpha: float, nuisances: AsimovNuisances) -> fl
     profile = dataset.profile
     background = dataset if isinstance(dataset, Asimov) else Asimov(profile, 0.0, nuisances)
     asimov = background.profile
-    root, target = asimov_root(asimov), float(limit_targets(alpha)[2])
-    last = profile.memory.get("limit")
-    first = first_guess(root, target, profile) if last is None else float(last[0])
+    roots, target = asimov_root(asimov), float(limit_targets(alpha)[2])
+    first = profile.memory.get("limit", np.zeros(1))[0]
+    if not (first > 0.0 and 0.1 * target < roots(first) < 10.0 * target):
+        first = first_guess(roots, target, profile)
     if dataset is background:
-        found = crossing(root, target, first, profile.name)
+        found = crossing(roots, target, first, profile.name)
     else:
         found = crossing(cls_excess(profile, asimov, alpha), 0.0, first, profile.name)
-    profile.memory["limit"] = np.array([found])
+        while found > profile.problem.upper[profile.poi]:
+            profile = profile.widened(2.0 * found)
+            found = crossing(cls_excess(profile, asimov, alpha), 0.0, found, profile.name)
+    dataset.profile.memory["limit"] = np.array([found])
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from nextstat._fit import minimise, require_converged
 from nextstat._problem import Problem
 from nextstat._profile import Profile
 from nextstat.model import HistFactoryModel, Vector
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Memory = dict[str, Vector]  # where fits ended, by what they were for
 
@@ -50,6 +54,20 @@ class WarmProfile(Profile):
         super().__init__(model, data, problem, poi, best)
         self.memory = memory
         self.label = label
+
+    def with_data(self, data: _core.Data) -> Self:
+        """The profile of other data, whose fits start from the best of these."""
+        return self._other(data, self.problem, f"{self.label}, changed", self.best)
+
+    def widened(self, upper: float) -> Self:
+        """The same profile with the parameter's upper bound moved outwards where needed."""
+        problem = self.problem.widen(self.poi, self.problem.lower[self.poi], upper)
+        return self._other(self.data, problem, f"{self.label}, widened", None)
+
+    def _other(self, data: _core.Data, problem: Problem, label: str, best: Vector | None) -> Self:
+        return type(self)(
+            self.model, data, problem, self.poi, memory=self.memory, label=label, best=best
+        )
 
     @cached_property
     def best(self) -> Vector:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from torch import Tensor
 
 from nextstat._sensitivity import Asimov, Dataset, Nuisances
 from nextstat._warm_profile import WarmProfile
@@ -29,11 +32,15 @@ class Choice(NamedTuple):
     mu: float
 
     def check(self) -> None:
-        """Raise ValueError for words that are none of these."""
+        """Raise ValueError or TypeError for what is none of these."""
         if self.data not in ("observed", "asimov"):
             raise ValueError(f"data is {self.data!r}, expected 'asimov' or 'observed'")
         if self.nuisances not in ("nominal", "fitted"):
             raise ValueError(f"nuisances is {self.nuisances!r}, expected 'nominal' or 'fitted'")
+        if isinstance(self.mu, Tensor):
+            raise TypeError("asimov_mu is a tensor, expected a number: it is not differentiable")
+        if not math.isfinite(self.mu):
+            raise ValueError(f"asimov_mu is {self.mu}, expected a finite number")
 
     def dataset(self, observed: WarmProfile) -> Dataset:
         """The data, given what was observed."""

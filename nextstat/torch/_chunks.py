@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from nextstat._options import check_integer
+
 _DEPENDS_ON_THE_BATCH = (nn.modules.batchnorm._BatchNorm,)
 
 
@@ -46,10 +48,11 @@ def chunked_backward(
         If the chunk size is not positive, or the network has layers that mix events (batch
         normalisation in training mode).
     """
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size}, expected a positive number")
+    check_integer(chunk_size, "chunk_size")
     for name, module in network.named_modules():
-        if isinstance(module, _DEPENDS_ON_THE_BATCH) and module.training:
+        if isinstance(module, _DEPENDS_ON_THE_BATCH) and (
+            module.training or module.running_mean is None
+        ):
             raise ValueError(
                 f"{name or 'the network'} ({type(module).__name__}) mixes events of a batch; use "
                 "layers that do not, or put it into eval mode"
@@ -64,7 +67,10 @@ def chunked_backward(
     outputs = torch.cat(parts).requires_grad_()
     loss = loss_of(outputs)
     loss.backward()  # type: ignore[no-untyped-call]
-    assert outputs.grad is not None
+    if outputs.grad is None:
+        raise ValueError("the loss does not depend on the outputs of the network")
+    if not (events.requires_grad or any(p.requires_grad for p in network.parameters())):
+        return loss.detach()
     after = _random_state(events.device)
     for chunk, state, gradient in zip(
         chunks, states, torch.split(outputs.grad, chunk_size), strict=True

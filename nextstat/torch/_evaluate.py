@@ -63,8 +63,8 @@ def _check(name: str, tensor: object, shape: tuple[int, ...]) -> None:
         raise TypeError(f"{name!r} is of type {tensor.dtype}, expected floating-point numbers")
     if tensor.shape[max(tensor.ndim - len(shape), 0) :] != shape:
         raise ValueError(
-            f"{name!r} has shape {tuple(tensor.shape)}, expected {shape}, or (..., {shape}) "
-            "for a batch"
+            f"{name!r} has shape {tuple(tensor.shape)}, expected {shape}, with the dimensions of a "
+            "batch before it if there are several"
         )
 
 
@@ -92,6 +92,7 @@ class _Evaluate(torch.autograd.Function):
         value = values.reshape((*elements.batch, *values.shape[1:]))
         ctx.pull_backs = [pull_back for _, pull_back in outcomes]
         ctx.elements, ctx.names = elements, names
+        ctx.save_for_backward(*tensors)
         ctx.kinds = [(t.dtype, t.device) for t in tensors]
         result = torch.from_numpy(value)
         elsewhere = next((t.device for t in tensors if t.device.type != "cpu"), None)
@@ -102,14 +103,15 @@ class _Evaluate(torch.autograd.Function):
         found = _backward(ctx, gradient)
         if not torch.is_grad_enabled():
             return found
-        return tuple(None if x is None else _Once.apply(x.requires_grad_()) for x in found)  # type: ignore[no-untyped-call]
+        sources = gradient, *ctx.saved_tensors
+        return tuple(None if x is None else _Once.apply(x, *sources) for x in found)  # type: ignore[no-untyped-call]
 
 
 class _Once(torch.autograd.Function):
     """Derivatives that cannot be differentiated again: whoever tries shall know."""
 
     @staticmethod
-    def forward(ctx: Any, derivative: Tensor) -> Tensor:
+    def forward(ctx: Any, derivative: Tensor, *sources: Tensor) -> Tensor:
         return derivative.view_as(derivative)
 
     @staticmethod
@@ -143,7 +145,11 @@ class _Elements:
     def __init__(self, arrays: dict[str, Array], shapes: Shapes) -> None:
         self.arrays, self.shapes = arrays, shapes
         leading = {x.shape[: x.ndim - len(shapes[name])] for name, x in arrays.items()}
-        self.batch = np.broadcast_shapes(*leading) if len(leading) > 1 else next(iter(leading), ())
+        try:
+            self.batch = np.broadcast_shapes(*leading)
+        except ValueError:
+            found = {name: x.shape for name, x in arrays.items()}
+            raise ValueError(f"the batch dimensions of {found} do not broadcast") from None
         self.n = math.prod(self.batch)
         if self.n == 0:
             raise ValueError(f"the batch has shape {self.batch}: there is nothing to fit")

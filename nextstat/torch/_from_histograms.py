@@ -81,6 +81,7 @@ def bind_histograms(
     for name, tensor in tensors.items():
         if _n_bins(tensor) != n_bins:
             raise ValueError(f"{name!r} has {_n_bins(tensor)} bins, expected {n_bins} as signal")
+    _refuse_tensors(norm_systematics)
     names = np.array(list(samples))
     found = find_norm_systematics(norm_systematics, names)
     normsys = tuple(
@@ -94,6 +95,18 @@ def bind_histograms(
         n_bins, tuple(samples), tuple(histosys), normsys, limited, (norm_code, histo_code)
     )
     return _templates(structure), tensors
+
+
+def _refuse_tensors(norm_systematics: Mapping[str, object] | None) -> None:
+    """Raise TypeError for sizes that are tensors, whose derivatives would be lost."""
+    for name, sizes in (norm_systematics or {}).items():
+        values = list(sizes.values()) if isinstance(sizes, Mapping) else [sizes]
+        flat = [x for value in values for x in (value if isinstance(value, tuple) else (value,))]
+        if any(isinstance(x, Tensor) for x in flat):
+            raise TypeError(
+                f"norm_systematics[{name!r}] holds a tensor, expected numbers; to differentiate in "
+                "factors, use HistFactoryLayer(model) and the templates '.../normsys/...'"
+            )
 
 
 def _n_bins(tensor: object) -> int:

@@ -30,7 +30,7 @@ from nextstat._statistics import (
     uncertainty,
 )
 from nextstat._warm_profile import Memory, WarmProfile
-from nextstat.exceptions import WorkspaceWarning
+from nextstat.exceptions import FitWarning, WorkspaceWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate
@@ -39,6 +39,7 @@ from nextstat.torch._from_histograms import Background, Pairs, bind_histograms
 Templates: TypeAlias = "Mapping[str, Tensor] | None"
 
 _PRECISION = 1e-20  # of fits, in nll: derivatives are the more precise the nearer the minimum is
+_SAME = 1e-4  # in ln CLs: fits at one limit that end in the same minimum
 _DATA = "data"
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -297,7 +298,7 @@ class HistFactoryLayer:
             return test_statistic(dataset, "qtilde", _tested(mu, values))
 
         choice = Choice(data, nuisances, asimov_mu)
-        return self._run("qmu", statistic, choice, templates, _as_input(mu), at_least=0.0)
+        return self._run("qmu", statistic, choice, templates, _as_input(mu), bounds=(0.0, 0.0))
 
     def cls(
         self,
@@ -339,6 +340,17 @@ class HistFactoryLayer:
         Expected: CLs = 2 [1 - Phi(sqrt(qA))] (arXiv:1007.1727, section 4). Where a test statistic
         is 0, its root has a kink; 0 is given as the derivative, with a `FitWarning`.
         """
+        return self._log_cls(templates, mu, data, nuisances)
+
+    def _log_cls(
+        self,
+        templates: Templates,
+        mu: float | Tensor,
+        data: DataKind,
+        nuisances: Nuisances,
+        upper: float = 0.0,
+    ) -> Tensor:
+        """`log_cls` with the upper bound of the parameter of interest moved out, if need be."""
 
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             tested = _tested(mu, values)
@@ -347,7 +359,8 @@ class HistFactoryLayer:
             return observed_log_cls(dataset, tested, nuisances)
 
         choice = Choice(data, nuisances, 0.0)
-        return self._run("cls", statistic, choice, templates, _as_input(mu), at_least=0.0)
+        bounds = (0.0, upper)
+        return self._run("cls", statistic, choice, templates, _as_input(mu), bounds=bounds)
 
     def upper_limit(
         self,
@@ -382,14 +395,24 @@ class HistFactoryLayer:
             return Statistic(find_limit(dataset, alpha, nuisances), lambda g: {})
 
         choice = Choice(data, nuisances, 0.0)
-        limit = self._run("limit", limits, choice, templates, at_least=0.0).detach()
+        limit = self._run("limit", limits, choice, templates, bounds=(0.0, 0.0)).detach()
         if not self._differentiates(templates):
             return limit
         with torch.enable_grad():
             mu = limit.clone().requires_grad_()
-            log_cls = self.log_cls(templates, mu=mu, data=data, nuisances=nuisances)
+            upper = 2.0 * float(limit.max())
+            log_cls = self._log_cls(templates, mu, data, nuisances, upper)
             (slope,) = torch.autograd.grad(log_cls.sum(), mu, retain_graph=True)
-        return limit - (log_cls - math.log(alpha)) / slope  # a Newton step, and its derivative
+        excess = log_cls - math.log(alpha)
+        if bool((excess.detach().abs() > _SAME).any()):
+            warnings.warn(
+                "the likelihood has several minima near the upper limit: its derivative is that of "
+                "other fits than the limit",
+                FitWarning,
+                stacklevel=2,
+            )
+            excess = log_cls - log_cls.detach()
+        return limit - excess / slope  # a Newton step, and its derivative
 
     def mu_uncertainty(
         self,
@@ -472,9 +495,12 @@ class HistFactoryLayer:
         templates: Templates,
         more: Mapping[str, Tensor] = NOTHING,
         *,
-        at_least: float | None = None,
+        bounds: tuple[float, float] | None = None,
     ) -> Tensor:
-        """Evaluate a statistic of a dataset for each element of the batch."""
+        """Evaluate a statistic of a dataset for each element of the batch.
+
+        With `bounds`, the parameter of interest is at least the first, and may reach the second.
+        """
         choice.check()
         inputs = self._inputs(templates)
         replaced = [key for key in inputs if key != _DATA]
@@ -491,9 +517,7 @@ class HistFactoryLayer:
             key = f"{name} {choice.data}", index
             memory = self._memories.setdefault(key, {}) if self._warm else {}
             bound = self._templates.bind({key: values[key] for key in replaced})
-            dataset = choice.dataset(
-                self._profile(bound.model, values.get(_DATA), memory, at_least)
-            )
+            dataset = choice.dataset(self._profile(bound.model, values.get(_DATA), memory, bounds))
             value, pull_back = statistic(dataset, values)
             self._last[index] = dataset.profile
 
@@ -511,11 +535,16 @@ class HistFactoryLayer:
         return evaluate(compute, {**inputs, **more}, shapes)
 
     def _profile(
-        self, model: HistFactoryModel, data: Array | None, memory: Memory, at_least: float | None
+        self,
+        model: HistFactoryModel,
+        data: Array | None,
+        memory: Memory,
+        bounds: tuple[float, float] | None,
     ) -> WarmProfile:
         problem = make_problem(model, **self._options)._replace(precision=_PRECISION)
-        if at_least is not None:
-            problem = problem.at_least(self._poi, at_least)
+        if bounds is not None:
+            problem = problem.at_least(self._poi, bounds[0])
+            problem = problem.widen(self._poi, problem.lower[self._poi], bounds[1])
         return WarmProfile(
             model, model._data(data), problem, self._poi, memory=memory, label="observed"
         )

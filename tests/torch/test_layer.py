@@ -394,11 +394,17 @@ def test_gpu_tensors() -> None:
 
 
 def test_second_derivatives_are_refused() -> None:
+    """Whichever way they are asked for."""
     signal = tensor([2.0, 8.0])
-    z0 = HistFactoryLayer.from_histograms(signal, tensor([50.0, 20.0])).z0()
-    (gradient,) = torch.autograd.grad(z0, signal, create_graph=True)
+
+    def z0(s: Tensor) -> Tensor:
+        return HistFactoryLayer.from_histograms(s, torch.tensor([50.0, 20.0])).z0()
+
+    (gradient,) = torch.autograd.grad(z0(signal), signal, create_graph=True)
     with pytest.raises(RuntimeError, match="cannot be differentiated again"):
         gradient.sum().backward()
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        torch.autograd.functional.hessian(z0, signal)
 
 
 def test_without_gradients() -> None:
@@ -458,6 +464,12 @@ def test_rejected_arguments() -> None:
         layer.q0(torch.ones(3))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="data is 'asymov'"):
         layer.q0(data="asymov")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="asimov_mu is a tensor"):
+        layer.q0(asimov_mu=torch.tensor(1.0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="asimov_mu is nan"):
+        layer.q0(asimov_mu=float("nan"))
+    with pytest.raises(ValueError, match="do not broadcast"):
+        layer.cls({"region_1/staterror/staterror_region_1": torch.ones(2, 3)}, mu=torch.ones(3))
     with pytest.raises(ValueError, match="nuisances is 'best'"):
         layer.q0(nuisances="best")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="mu is 0, expected a positive number"):
@@ -481,10 +493,13 @@ def test_no_background() -> None:
     layer = HistFactoryLayer.from_histograms(signal, background)
     with pytest.raises(FitError, match="give every bin some background"):
         layer.z0()
-    loss = layer.log_cls()
+    with pytest.warns(FitWarning, match="1 bins expect no events at mu=0, where derivatives"):
+        loss = layer.log_cls()
     loss.backward()
     assert signal.grad is not None
+    assert background.grad is not None
     assert torch.isfinite(signal.grad).all()
+    assert background.grad[1] == 0.0  # infinite, but not of a wrong sign
 
 
 def test_empty_bins() -> None:
@@ -523,6 +538,76 @@ def test_downward_fluctuation() -> None:
         layer.mu_uncertainty(data, data="observed")
 
 
+def test_beyond_the_bounds() -> None:
+    """Limits widen the bounds, tests refuse what is outside, as the functions for numbers do."""
+    sizes: dict[str, Any] = {"n_channels": 1, "n_bins": 3, "n_samples": 2, "n_systematics": 0}
+    model = nextstat.from_pyhf(make_workspace(**sizes, random_state=2))
+    weak = tensor(0.1 * model.templates()["region_1/signal"])
+    changed = ModelTemplates(model).bind({"region_1/signal": weak.detach().numpy()}).model
+    with pytest.warns(FitWarning, match="beyond the upper bound"):
+        expected = nextstat.upper_limit(changed)
+    layer = HistFactoryLayer(model)
+    inputs = {"region_1/signal": weak}
+    observed: dict[str, Any] = {"data": "observed", "nuisances": "fitted"}
+    assert expected.observed > 10.0
+    found = layer.upper_limit(inputs, **observed)
+    assert number(found) == pytest.approx(expected.observed, rel=1e-6)
+    assert check(layer, inputs, "upper_limit", **observed)
+    found = layer.upper_limit(inputs, nuisances="fitted")
+    assert number(found) == pytest.approx(expected.expected[2], rel=1e-6)
+    with pytest.raises(ValueError, match=r"mu is 60, outside the bounds \[0, 10\]"):
+        layer.cls(inputs, mu=60.0, **observed)
+    with pytest.raises(ValueError, match="outside the bounds"):
+        HistFactoryLayer(model, bounds={"mu": (0.5, 10.0)}).z0(data="observed")
+
+
+def test_limits_after_a_jump() -> None:
+    """A limit that is remembered is not believed when everything has changed."""
+    signal = torch.tensor([5.0, 3.0], dtype=torch.float64)
+    model = HistFactoryLayer.from_histograms(signal, torch.tensor([50.0, 20.0])).model
+    layer = HistFactoryLayer(model)
+    background = {"channel/background": torch.tensor([50.0, 20.0])}
+    for scale in (1.0, 1e-10, 1.0, 1e6, 1e-6):
+        inputs = {"channel/signal": scale * signal, **background}
+        expected = HistFactoryLayer(model).upper_limit(inputs)
+        assert number(layer.upper_limit(inputs)) == pytest.approx(number(expected), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.* bins expect no events")
+def test_data_that_exclude_the_background() -> None:
+    """Events where only signal can be: tests have values and derivatives, as `hypotest` has."""
+    histograms = {
+        "channel/signal": tensor([5.0, 3.0, 2.0]),
+        "channel/background": tensor([50.0, 20.0, 0.0]),
+    }
+    systematics = {"xsec": {"background": 0.1}}
+    layer = HistFactoryLayer.from_histograms(*histograms.values(), norm_systematics=systematics)
+    data = torch.tensor([51.0, 20.0, 1.0])
+    bound = ModelTemplates(layer.model).bind(
+        {name: histogram.detach().numpy() for name, histogram in histograms.items()}
+    )
+    with pytest.warns(FitWarning, match="excluded outright"):
+        expected = nextstat.hypotest(bound.model, 1.7, data=data.numpy())
+    with pytest.warns(FitWarning, match="excluded outright"):
+        found = layer.log_cls({"data": data}, mu=1.7, data="observed", nuisances="fitted")
+    assert number(found) == pytest.approx(np.log(expected.cls), rel=1e-6)
+    for gradient in torch.autograd.grad(found, tuple(histograms.values())):
+        assert torch.isfinite(gradient).all()
+
+
+def test_auxiliary_data_that_cannot_follow() -> None:
+    """Factors of a shapesys that a measurement sets: its nominal yields are not replaced."""
+    workspace = make_workspace(
+        n_channels=1, n_bins=3, n_samples=3, n_systematics=0, shapesys=True, random_state=2
+    )
+    config = workspace["measurements"][0]["config"]
+    config["parameters"].append({"name": "shape_region_1", "factors": [100.0, 200.0, 300.0]})
+    layer = HistFactoryLayer(nextstat.from_pyhf(workspace))
+    assert "region_1/ttbar/shapesys/shape_region_1" not in layer.template_names
+    with pytest.raises(ValueError, match="auxiliary data of its shapesys 'shape_region_1'"):
+        layer.q0({"region_1/ttbar": tensor([10.0, 20.0, 30.0])})
+
+
 def test_rejected_histograms() -> None:
     s, b = tensor([2.0, 3.0]), tensor([10.0, 5.0])
     build: Callable[..., HistFactoryLayer] = HistFactoryLayer.from_histograms
@@ -544,6 +629,8 @@ def test_rejected_histograms() -> None:
         build(s, b).q0(data="observed")
     with pytest.raises(ValueError, match="no observed data"):
         build(s, b).q0(nuisances="fitted")
+    with pytest.raises(TypeError, match="holds a tensor"):
+        build(s, b, norm_systematics={"xsec": tensor(0.1)})
     with pytest.raises(ValueError, match="interpolation"):
         build(s, b, interpolation=("code4", "code5"))
     with pytest.warns(WorkspaceWarning, match="one-sided"):
