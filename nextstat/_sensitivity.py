@@ -176,6 +176,31 @@ class Asimov(Dataset):
         source = self.source
         found.add_through_minimum(source.data, source.minimum(self.mu), in_params)
 
+    def forget_empty_bins(self, found: Derivatives, conditional: Vector) -> None:
+        """Give no derivative of a test in the yields of bins that expect nothing, signal or not.
+
+        With signal alone, the data would exclude the background outright.
+        """
+        empty = self.profile.data.n == 0.0
+        if not empty.any():
+            return
+        model = self.model
+        empty &= model.expected_data(conditional, include_auxdata=False) <= 0.0
+        if not empty.any():
+            return
+        slices, cells = list(model.channel_slices.values()), found.fields["nominal"]
+        first = 0
+        for channel, _ in model._compiled.sample_of:
+            own = empty[slices[channel]]
+            cells[first : first + len(own)][own] = 0.0
+            first += len(own)
+        warnings.warn(
+            f"{np.count_nonzero(empty)} bins are empty in all samples: no derivatives are given in "
+            "their yields; give every bin some background, or leave them out",
+            FitWarning,
+            stacklevel=3,
+        )
+
     def _leave_empty_bins(self, found: Derivatives) -> None:
         """Take out derivatives through the data of bins that expect nothing: they are infinite."""
         infinite = (self.profile.data.n == 0.0) & (found.fields["data"] != 0.0)

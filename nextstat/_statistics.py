@@ -95,6 +95,8 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
         in_mu = float(in_params[profile.poi])
         found.add_nll(profile.data, profile.best, -2.0)
         dataset.settle(found)
+        if isinstance(dataset, Asimov):
+            dataset.forget_empty_bins(found, conditional)
     return number(q, {**found.fields, "mu": np.array(in_mu)})
 
 
