@@ -67,7 +67,7 @@ def bind_histograms(
             f"background is {list(backgrounds)}, expected at least one sample, none called 'signal'"
         )
     samples = {SIGNAL: signal, **backgrounds}
-    n_bins = _n_bins(signal)
+    n_bins = _n_bins(SIGNAL, signal)
     tensors = {f"{CHANNEL}/{name}": tensor for name, tensor in samples.items()}
     histosys = []
     for name, pairs in (variations or {}).items():
@@ -79,8 +79,8 @@ def bind_histograms(
     variances = _variances(staterror, samples)
     tensors |= {f"{CHANNEL}/staterror/{name}": tensor for name, (_, tensor) in variances.items()}
     for name, tensor in tensors.items():
-        if _n_bins(tensor) != n_bins:
-            raise ValueError(f"{name!r} has {_n_bins(tensor)} bins, expected {n_bins} as signal")
+        if (n := _n_bins(name, tensor)) != n_bins:
+            raise ValueError(f"{name!r} has {n} bins, expected {n_bins} as signal")
     _refuse_tensors(norm_systematics)
     names = np.array(list(samples))
     found = find_norm_systematics(norm_systematics, names)
@@ -109,11 +109,12 @@ def _refuse_tensors(norm_systematics: Mapping[str, object] | None) -> None:
             )
 
 
-def _n_bins(tensor: object) -> int:
+def _n_bins(name: str, tensor: object) -> int:
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"found a {type(tensor).__name__}, expected histograms as torch tensors")
+        found = type(tensor).__name__
+        raise TypeError(f"{name!r} is a {found}, expected a histogram as a torch tensor")
     if tensor.ndim == 0 or tensor.shape[-1] == 0:
-        raise ValueError(f"a histogram has shape {tuple(tensor.shape)}, expected (..., n_bins)")
+        raise ValueError(f"{name!r} has shape {tuple(tensor.shape)}, expected (..., n_bins)")
     return tensor.shape[-1]
 
 
@@ -156,6 +157,7 @@ def _variances(
     for sample, variance in staterror.items():
         if sample not in samples:
             raise ValueError(f"staterror: {unknown('sample', str(sample), list(samples))}")
+        _n_bins(f"staterror of {sample}", variance)
         name = STATERROR[sample == SIGNAL]
         users, total = found.get(name, ((), 0.0))
         found[name] = (*users, sample), total + variance

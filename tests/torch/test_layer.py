@@ -619,8 +619,12 @@ def test_rejected_histograms() -> None:
     build: Callable[..., HistFactoryLayer] = HistFactoryLayer.from_histograms
     with pytest.raises(ValueError, match="'channel/background' has 3 bins, expected 2"):
         build(s, tensor([1.0, 2.0, 3.0]))
-    with pytest.raises(TypeError, match="found a list"):
+    with pytest.raises(TypeError, match="'signal' is a list, expected a histogram"):
         build([2.0, 3.0], b)
+    with pytest.raises(TypeError, match="'channel/background/histosys/jes/hi' is a NoneType"):
+        build(s, b, variations={"jes": (None, b)})
+    with pytest.raises(TypeError, match="'staterror of background' is a NoneType"):
+        build(s, b, staterror={"background": None})
     with pytest.raises(ValueError, match="none called 'signal'"):
         build(s, {"signal": b})
     with pytest.raises(ValueError, match="of which sample"):
