@@ -150,6 +150,12 @@ class ParameterTable:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"ParameterTable is immutable; cannot delete {name!r}")
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False  # which pickles forget
+
     def __len__(self) -> int:
         return len(self.names)
 
