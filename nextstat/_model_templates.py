@@ -206,12 +206,11 @@ class ModelTemplates:
         """
         model, compiled = self.model, self.model._compiled
         arrays = dict(compiled.arrays)
-        moved = {
-            name: width
+        uncertainties = {
+            name: width.uncertainty
             for name, width in self._widths.items()
             if not width.sources.isdisjoint(values)
         }
-        uncertainties = {name: width.uncertainty for name, width in moved.items()}
         for name, value in values.items():
             field, where, _ = self.places[name]
             if field in FIELDS:
@@ -233,7 +232,7 @@ class ModelTemplates:
                 f"{name!r} is replaced, but the auxiliary data of its shapesys "
                 f"{self._stuck[name]!r}, whose factors the measurement sets, cannot follow"
             )
-        if moved:
+        if uncertainties:
             scale, aux, fixed = self._constraints(arrays["nominal"], uncertainties)
             arrays["constraint_scale"] = scale
             parameters = parameters.rescaled(scale, aux, fixed)

@@ -8,7 +8,6 @@ templates explicitly, through the minima, and through the data where these are A
 from __future__ import annotations
 
 import warnings
-from typing import Literal
 
 import numpy as np
 
@@ -22,7 +21,6 @@ TEMPLATES = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi", "constrain
 FIELDS = (*TEMPLATES, "data", "aux")
 
 Fields = dict[str, Vector]
-Nuisances = Literal["fitted", "nominal"]
 
 
 def sizes(model: HistFactoryModel) -> dict[str, int]:

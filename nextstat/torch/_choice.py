@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from nextstat._sensitivity import Asimov, Dataset, Nuisances
+from nextstat._asimov import AsimovNuisances
+from nextstat._sensitivity import Asimov, Dataset
 from nextstat._warm_profile import WarmProfile
 from nextstat.model import Vector
 
@@ -28,7 +29,7 @@ class Choice(NamedTuple):
     """
 
     data: DataKind
-    nuisances: Nuisances
+    nuisances: AsimovNuisances
     mu: float
 
     def check(self) -> None:

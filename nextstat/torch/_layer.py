@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextstat._asimov import AsimovNuisances
 from nextstat._model_templates import ModelTemplates
 from nextstat._options import check_level
 from nextstat._problem import Bounds, Fixed, Init, check_model, make_problem
 from nextstat._profile import poi_index
-from nextstat._sensitivity import Dataset, Fields, Nuisances
+from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import (
     Statistic,
     covariance,
@@ -196,7 +197,7 @@ class HistFactoryLayer:
         params: Tensor | None = None,
         *,
         data: DataKind = "observed",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         asimov_mu: float = 1.0,
     ) -> Tensor:
         """Negative log-likelihood at given parameters, or at its minimum.
@@ -226,7 +227,7 @@ class HistFactoryLayer:
         templates: Templates = None,
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         asimov_mu: float = 1.0,
     ) -> Tensor:
         """Discovery test statistic q0 (arXiv:1007.1727, 12).
@@ -254,7 +255,7 @@ class HistFactoryLayer:
         templates: Templates = None,
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         asimov_mu: float = 1.0,
     ) -> Tensor:
         """Significance sqrt(q0) of a discovery.
@@ -274,7 +275,7 @@ class HistFactoryLayer:
         *,
         mu: float | Tensor = 1.0,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         asimov_mu: float = 0.0,
     ) -> Tensor:
         """Test statistic qtilde for exclusion (arXiv:1007.1727, 16).
@@ -306,7 +307,7 @@ class HistFactoryLayer:
         *,
         mu: float | Tensor = 1.0,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
     ) -> Tensor:
         """CLs of a signal strength, by asymptotic formulas; see `log_cls`."""
         return torch.exp(self.log_cls(templates, mu=mu, data=data, nuisances=nuisances))
@@ -317,7 +318,7 @@ class HistFactoryLayer:
         *,
         mu: float | Tensor = 1.0,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
     ) -> Tensor:
         """Logarithm of CLs: what to train on, since small CLs have hardly any gradient.
 
@@ -347,7 +348,7 @@ class HistFactoryLayer:
         templates: Templates,
         mu: float | Tensor,
         data: DataKind,
-        nuisances: Nuisances,
+        nuisances: AsimovNuisances,
         upper: float = 0.0,
     ) -> Tensor:
         """`log_cls` with the upper bound of the parameter of interest moved out, if need be."""
@@ -368,7 +369,7 @@ class HistFactoryLayer:
         *,
         level: float = 0.95,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
     ) -> Tensor:
         """Upper limit on the parameter of interest: where CLs is 1 - level.
 
@@ -419,7 +420,7 @@ class HistFactoryLayer:
         templates: Templates = None,
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         asimov_mu: float = 1.0,
     ) -> Tensor:
         """Standard deviation of the parameter of interest, from the Hessian at the best fit.
@@ -453,7 +454,7 @@ class HistFactoryLayer:
         templates: Templates = None,
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         asimov_mu: float = 1.0,
     ) -> Tensor:
         """Covariance of all parameters at the best fit: the inverse of the Hessian.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nextstat._sensitivity import Nuisances
+from nextstat._asimov import AsimovNuisances
 from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import DataKind
 from nextstat.torch._layer import HistFactoryLayer
@@ -40,7 +40,7 @@ class _Loss(nn.Module):
         signal_sample_name: str = "signal",
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
     ) -> None:
         super().__init__()
         self.layer = model if isinstance(model, HistFactoryLayer) else HistFactoryLayer(model)
@@ -79,7 +79,7 @@ class SignificanceLoss(_Loss):
         negate: bool = True,
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         mu: float = 1.0,
     ) -> None:
         super().__init__(model, signal_sample_name, data=data, nuisances=nuisances)
@@ -117,7 +117,7 @@ class CLsLoss(_Loss):
         mu: float = 1.0,
         log: bool = True,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
     ) -> None:
         super().__init__(model, signal_sample_name, data=data, nuisances=nuisances)
         self.mu = mu
@@ -150,7 +150,7 @@ class UpperLimitLoss(_Loss):
         *,
         level: float = 0.95,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
     ) -> None:
         super().__init__(model, signal_sample_name, data=data, nuisances=nuisances)
         self.level = level
@@ -181,7 +181,7 @@ class MuUncertaintyLoss(_Loss):
         signal_sample_name: str = "signal",
         *,
         data: DataKind = "asimov",
-        nuisances: Nuisances = "nominal",
+        nuisances: AsimovNuisances = "nominal",
         mu: float = 1.0,
     ) -> None:
         super().__init__(model, signal_sample_name, data=data, nuisances=nuisances)

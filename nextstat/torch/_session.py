@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nextstat._sensitivity import Nuisances
+from nextstat._asimov import AsimovNuisances
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import DataKind
@@ -38,7 +38,7 @@ class Session:
     sample: Sample
     device: torch.device
     data: DataKind
-    nuisances: Nuisances
+    nuisances: AsimovNuisances
 
 
 def create_session(
@@ -47,7 +47,7 @@ def create_session(
     device: str | torch.device = "cpu",
     *,
     data: DataKind = "observed",
-    nuisances: Nuisances = "fitted",
+    nuisances: AsimovNuisances = "fitted",
 ) -> Session:
     """A model, one sample of which is replaced by tensors.
 
