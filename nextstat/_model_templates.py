@@ -241,14 +241,12 @@ class ModelTemplates:
         return Bound(self, bound, tuple(values), uncertainties)
 
     def _check_sums(self, nominal: Vector) -> None:
-        compiled = self.model._compiled
-        channel_slices = list(self.model.channel_slices.items())
-        totals = np.zeros(self.model.n_bins)
-        for (channel, _), cells in zip(compiled.sample_of, self._cells, strict=True):
-            totals[channel_slices[channel][1]] += nominal[cells]
+        model = self.model
+        totals = np.bincount(model._cell_bins, nominal, model.n_bins)
         if (totals < 0.0).any():
             worst = int(totals.argmin())
-            name, bins = next(item for item in channel_slices if worst < item[1].stop)
+            slices = model.channel_slices.items()
+            name, bins = next(item for item in slices if worst < item[1].stop)
             raise ValueError(
                 f"nominal yields of bin {worst - bins.start} of channel {name!r} add up to "
                 f"{totals[worst]:g}, expected a sum >= 0"

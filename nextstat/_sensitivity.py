@@ -186,12 +186,7 @@ class Asimov(Dataset):
         empty &= model.expected_data(conditional, include_auxdata=False) <= 0.0
         if not empty.any():
             return
-        slices, cells = list(model.channel_slices.values()), found.fields["nominal"]
-        first = 0
-        for channel, _ in model._compiled.sample_of:
-            own = empty[slices[channel]]
-            cells[first : first + len(own)][own] = 0.0
-            first += len(own)
+        found.fields["nominal"][empty[model._cell_bins]] = 0.0
         warnings.warn(
             f"{np.count_nonzero(empty)} bins are empty in all samples: no derivatives are given in "
             "their yields; give every bin some background, or leave them out",

@@ -122,6 +122,13 @@ class HistFactoryModel:
         return {channel: slice(stop - n, stop) for channel, n, stop in bins}
 
     @property
+    def _cell_bins(self) -> npt.NDArray[np.intp]:
+        """Bin of each of the nominal yields of the arrays, (n_cells,)."""
+        slices = list(self.channel_slices.values())
+        bins = np.arange(self.n_bins)
+        return np.concatenate([bins[slices[channel]] for channel, _ in self._compiled.sample_of])
+
+    @property
     def n_bins(self) -> int:
         """Number of bins, over all channels."""
         return int(self._core.n_bins)
