@@ -24,6 +24,8 @@ constexpr int max_halvings = 40;
 constexpr int max_polish_steps = 5;
 constexpr int max_refinements = 4;
 constexpr double refinement = 0.25;  // of the EDM, by a step that is worth it
+constexpr double well_below = 0.4;   // of what the quadratic model says: another basin
+constexpr double rounding = 1e-9;    // of differences in nll
 
 bool all_finite(const Doubles& x) {
   double sum = 0.0;
@@ -53,9 +55,14 @@ void Minimizer::load(const FitProblem& problem) {
   }
   point.n_iterations = point.n_evaluations = 0;
   point.undetermined = -1;
+  point.edm = std::numeric_limits<double>::infinity();
+}
+
+// What one descent remembers, forgotten.
+void Minimizer::restart(const Data& data) {
+  data_ = &data;
   point.at_edge = crossed_ = false;
   std::fill(moved_.begin(), moved_.end(), 0);
-  point.edm = std::numeric_limits<double>::infinity();
 }
 
 // Events observed where none are expected: unconstrained factors that start at 0 are moved to 1.
@@ -187,12 +194,55 @@ bool Minimizer::escape_saddle() {
 }
 
 void Minimizer::run(const Data& data, const FitProblem& problem) {
-  data_ = &data;
   load(problem);
+  restart(data);
   point.status = iterate(problem);
+  try_other_basins(data, problem);
   if (data_ == &data) return;
   data_ = &data;
   point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);
+}
+
+// nll(trial) - nll(theta), bin by bin.
+double Minimizer::rise_of_trial() {
+  kernels_.expected(model_, trial_.data(), evaluation_);
+  return kernels_.difference(model_, *data_, trial_.data(), evaluation_.nu.data(),
+                             point.theta.data(), nu_.data());
+}
+
+// Whether a parameter at another value gives a much lower nll than the curvature foretells; makes
+// it the trial.
+bool Minimizer::leads_elsewhere(int p, double value) {
+  trial_ = point.theta;
+  trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
+  const double shift = trial_[p] - point.theta[p];
+  const double foretold = 0.5 * quadratic_.diagonal(p) * shift * shift;
+  return shift != 0.0 && rise_of_trial() < well_below * foretold;
+}
+
+// From a minimum to lower ones beside it, one folded parameter after the other.
+void Minimizer::try_other_basins(const Data& data, const FitProblem& problem) {
+  for (std::size_t k = 0; k < model_.folded.size(); ++k) {
+    const int p = model_.folded[k];
+    if (fixed_[p] || point.status != FitStatus::converged) continue;
+    for (const double side : {-1.0, 1.0}) {
+      const double weight = model_.inverse_variance[p];
+      const double width = weight > 0.0 ? 1.0 / std::sqrt(weight) : 1.0;
+      if (!leads_elsewhere(p, data.center[p] + side * width)) continue;
+      const Minimum here = point;
+      point.theta = trial_;
+      restart(data);
+      point.status = iterate(problem);
+      trial_ = here.theta;
+      if (point.status == FitStatus::converged && rise_of_trial() > rounding) continue;
+      const int n_iterations = point.n_iterations, n_evaluations = point.n_evaluations;
+      point = here;
+      differentiate();  // the quadratic model is that of the minimum again
+      point = here;
+      point.n_iterations = n_iterations;
+      point.n_evaluations = n_evaluations + 1;
+    }
+  }
 }
 
 // Full Newton steps, which need no lower nll: near the minimum it is constant but for rounding.

@@ -4,6 +4,10 @@
 // the step. At a saddle point the step follows a direction of negative curvature. Interpolation
 // codes whose slope jumps at zero pin a parameter there when both one-sided slopes say so.
 //
+// Where variations are folded (folded.h), a converged fit looks for another basin: one constraint
+// width to either side of such a parameter's centre. Where the nll there is well below what the
+// quadratic model says, a second fit starts from there, and the lower minimum counts.
+//
 // The nll has another kink where the expectation of an empty bin reaches zero, and minima lie on
 // it. Once a fit steps across it, it goes on with the kink rounded off, over less and less.
 #pragma once
@@ -42,6 +46,10 @@ class Minimizer {
 
  private:
   FitStatus iterate(const FitProblem& problem);
+  void try_other_basins(const Data& data, const FitProblem& problem);
+  void restart(const Data& data);
+  bool leads_elsewhere(int param, double value);
+  double rise_of_trial();
   void load(const FitProblem& problem);
   bool make_finite();
   void choose_sides();

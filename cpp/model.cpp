@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "folded.h"
 #include "model_spec.h"
 
 namespace nextstat {
@@ -68,6 +69,7 @@ class Builder {
     find_touched();
     add_constraints();
     find_kinks();
+    for (int p : folded_parameters(spec)) m.folded.push_back(m.internal[p]);
     group_channels();
   }
 

@@ -123,6 +123,7 @@ struct Model {
 
   std::vector<int> local_block;  // (blocks + 1,) first local of each diagonal block
   std::vector<int> kinked;       // parameters whose derivative jumps at 0
+  std::vector<int> folded;       // parameters about which there may be two minima; see folded.h
   std::vector<Block> blocks;
 
   bool is_local(int param) const { return param >= n_global; }

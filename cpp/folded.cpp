@@ -1,0 +1,88 @@
+#include "folded.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model_spec.h"
+
+namespace nextstat {
+
+namespace {
+
+constexpr double noticed = 0.1;  // in statistical errors
+
+// Both variations of the expectation by one parameter, and the expectation. (n_bins,) each
+struct Variations {
+  explicit Variations(int n_bins) : up(n_bins), down(n_bins) {}
+
+  void clear() {
+    std::fill(up.begin(), up.end(), 0.0);
+    std::fill(down.begin(), down.end(), 0.0);
+  }
+
+  // What both have in common, in statistical errors of the expectation.
+  double fold(const Doubles& expected) const {
+    double sum = 0.0;
+    for (std::size_t b = 0; b < up.size(); ++b) {
+      if (up[b] * down[b] <= 0.0) continue;
+      const double common = std::min(std::fabs(up[b]), std::fabs(down[b]));
+      sum += common * common / std::max(expected[b], common);
+    }
+    return std::sqrt(sum);
+  }
+
+  Doubles up, down;
+};
+
+}  // namespace
+
+std::vector<int> folded_parameters(const ModelSpec& spec) {
+  const SampleShape shape = sample_shapes(spec);
+  const std::size_t n_params = spec.constraint.size();
+  std::vector<int> bin_begin, entry_begin;
+  int n_bins = 0, n_entries = 0;
+  for (int n : spec.channel_bins) {
+    bin_begin.push_back(n_bins);
+    n_bins += n;
+  }
+  std::vector<std::vector<int>> norms(n_params), histos(n_params);
+  for (std::size_t i = 0; i < spec.norm_param.size(); ++i) {
+    norms[spec.norm_param[i]].push_back(static_cast<int>(i));
+  }
+  for (std::size_t i = 0; i < spec.histo_param.size(); ++i) {
+    histos[spec.histo_param[i]].push_back(static_cast<int>(i));
+    entry_begin.push_back(n_entries);
+    n_entries += shape.n_bins[spec.histo_sample[i]];
+  }
+  Doubles expected(n_bins);
+  // f(bin, nominal yield, k) for each bin k of a sample
+  const auto each_bin = [&](int s, auto f) {
+    const int bin = bin_begin[shape.channel[s]], cell = shape.cell[s];
+    for (int k = 0; k < shape.n_bins[s]; ++k) f(bin + k, spec.nominal[cell + k], k);
+  };
+  for (std::size_t s = 0; s < shape.channel.size(); ++s) {
+    each_bin(static_cast<int>(s), [&](int b, double nominal, int) { expected[b] += nominal; });
+  }
+  std::vector<int> found;
+  Variations variations(n_bins);
+  for (std::size_t p = 0; p < n_params; ++p) {
+    if (norms[p].empty() && histos[p].empty()) continue;
+    variations.clear();
+    for (int i : norms[p]) {
+      each_bin(spec.norm_sample[i], [&](int b, double nominal, int) {
+        variations.up[b] += nominal * (spec.norm_hi[i] - 1.0);
+        variations.down[b] += nominal * (spec.norm_lo[i] - 1.0);
+      });
+    }
+    for (int i : histos[p]) {
+      each_bin(spec.histo_sample[i], [&](int b, double nominal, int k) {
+        variations.up[b] += spec.histo_hi[entry_begin[i] + k] - nominal;
+        variations.down[b] += spec.histo_lo[entry_begin[i] + k] - nominal;
+      });
+    }
+    if (variations.fold(expected) > noticed) found.push_back(static_cast<int>(p));
+  }
+  return found;
+}
+
+}  // namespace nextstat
