@@ -133,7 +133,7 @@ def test_interval_keeps_the_problem_of_its_fit() -> None:
     assert 2 * (SMALL.nll(values, data) - alone.nll) == pytest.approx(1.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("seed", [169, 174, 207])
+@pytest.mark.parametrize("seed", [742, 545, 1002])
 def test_interval_and_contour_of_the_lower_minimum(seed: int) -> None:
     """The fit stops in a higher minimum, from which a scan finds the lower one."""
     model = nextstat.from_pyhf(random_workspace(seed, tension=6.0))
@@ -146,7 +146,7 @@ def test_interval_and_contour_of_the_lower_minimum(seed: int) -> None:
     for end in (found.lower, found.upper):
         height = 2 * (nextstat.fit(model, fixed={"mu": end}, n_starts=20).nll - best)
         assert height == pytest.approx(1.0, abs=1e-4)
-    if seed == 174:
+    if seed == 742:
         with pytest.warns(FitWarning, match="a higher minimum"):
             contour = nextstat.contour(result, "mu", "alpha_1", n_points=8)
         assert contour.best[0] == pytest.approx(found.best, abs=1e-4)
