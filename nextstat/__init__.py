@@ -9,10 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nextstat import callbacks as callbacks
     from nextstat import datasets as datasets
     from nextstat import inspection as inspection
     from nextstat import interpret as interpret
     from nextstat import metrics as metrics
+    from nextstat import mlops as mlops
     from nextstat import plot as plot
     from nextstat import torch as torch
     from nextstat import workspace as workspace
@@ -101,12 +103,14 @@ _HOME = {
 }
 _OPTIONAL = {"torch"}  # modules that need what `pip install .` does not bring
 _MODULES = {
+    "callbacks",
     "datasets",
     "exceptions",
     "histogram",
     "inspection",
     "interpret",
     "metrics",
+    "mlops",
     "plot",
     "workspace",
 }

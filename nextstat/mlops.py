@@ -1,0 +1,373 @@
+"""Results as plain numbers and tables, for experiment trackers; none of them is imported."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextstat._fit import fit
+from nextstat._hypotest import significance
+from nextstat._mlflow_names import mlflow_names
+from nextstat._options import check_flag, check_integer
+from nextstat._problem import check_model
+from nextstat.exceptions import FitError
+from nextstat.interpret import rank_impact
+from nextstat.model import HistFactoryModel
+from nextstat.result import FitResult, check_result
+
+if TYPE_CHECKING:
+    from nextstat.torch import HistFactoryLayer
+
+__all__ = [
+    "StepTimer",
+    "metrics_dict",
+    "mlflow_names",
+    "model_metrics",
+    "ranking_table",
+    "run_summary",
+    "significance_metrics",
+]
+
+
+def metrics_dict(
+    result: FitResult,
+    prefix: str = "",
+    include_time: bool = True,
+    extra: Mapping[str, object] | None = None,
+) -> dict[str, float]:
+    """The numbers of a fit, for ``wandb.log`` and the like.
+
+    The names are the same for every fit of a model, converged or not. What does not exist is
+    NaN: `mu` of a model without parameter of interest, errors of parameters that are fixed or
+    at a bound, all errors of a fit that did not converge.
+
+    Parameters
+    ----------
+    result : FitResult
+    prefix : str
+        In front of every name, such as "fit/".
+    include_time : bool
+        Whether to give `time_ms`, the only number that two runs of a fit do not share.
+    extra : mapping of str to number, optional
+        Further metrics, under the same prefix.
+
+    Returns
+    -------
+    dict of str to float
+        `mu`, `nll`, `edm`, `converged` (1.0 or 0.0), `time_ms`, and for each parameter, that of
+        interest included, ``param/<name>`` and ``error/<name>``.
+
+    Raises
+    ------
+    TypeError
+        If it is not the result of a fit, or an extra value is no number.
+    ValueError
+        If an extra metric has the name of another.
+    """
+    result = check_result(result)
+    _check_prefix(prefix)
+    metrics = _health(result, prefix, include_time=check_flag(include_time, "include_time"))
+    for kind, values in (("param", result.values), ("error", result.errors)):
+        names = map(f"{prefix}{kind}/".__add__, result.parameter_names)
+        metrics.update(zip(names, values.tolist(), strict=True))
+    if extra is not None and not isinstance(extra, Mapping):
+        raise TypeError(
+            f"extra is a {type(extra).__name__}, expected a mapping of names to numbers"
+        )
+    for name, value in (extra or {}).items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"extra has the name {name!r}, expected a string that is not empty")
+        if prefix + name in metrics:
+            raise ValueError(f"extra[{name!r}] would replace the metric {prefix + name!r}")
+        metrics[prefix + name] = _number(value, f"extra[{name!r}]")
+    return metrics
+
+
+def significance_metrics(
+    z0: object,
+    q0: object = None,
+    prefix: str = "",
+    step_time_ms: object = None,
+) -> dict[str, float]:
+    """The significance of a training step, for ``wandb.log`` and the like.
+
+    Parameters
+    ----------
+    z0 : float
+        Significance of a discovery; or anything with a single number in it, such as a tensor,
+        whose gradient does not matter.
+    q0 : float, optional
+        Test statistic, the square of `z0` by default.
+    prefix : str
+        In front of every name, such as "train/".
+    step_time_ms : float, optional
+        Duration of the step.
+
+    Returns
+    -------
+    dict of str to float
+        `z0`, `q0`, and `step_time_ms` if it was given.
+
+    Raises
+    ------
+    TypeError
+        If one of them is no number.
+    ValueError
+        If one of them is negative. NaN and infinity are what they are.
+    """
+    _check_prefix(prefix)
+    z = _not_negative(z0, "z0", "; of the loss -Z0, pass -loss")
+    metrics = {
+        f"{prefix}z0": z,
+        f"{prefix}q0": z**2 if q0 is None else _not_negative(q0, "q0"),
+    }
+    if step_time_ms is not None:
+        metrics[f"{prefix}step_time_ms"] = _not_negative(step_time_ms, "step_time_ms")
+    return metrics
+
+
+class StepTimer:
+    """Wall-clock time of a training step.
+
+    Either `start` and `stop`, any number of times, or ``with StepTimer() as timer: ...``.
+
+    Attributes
+    ----------
+    elapsed_ms : float
+        Duration of the last step that was stopped; NaN before the first.
+    """
+
+    def __init__(self) -> None:
+        self.elapsed_ms = math.nan
+        self._started: float | None = None
+
+    def start(self) -> None:
+        """Start, or start again."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> float:
+        """Stop.
+
+        Returns
+        -------
+        float
+            Milliseconds since `start`.
+
+        Raises
+        ------
+        RuntimeError
+            If it was not started since the last stop.
+        """
+        now = time.perf_counter()
+        if self._started is None:
+            raise RuntimeError("the timer is not running: call start() before stop()")
+        self.elapsed_ms = 1e3 * (now - self._started)
+        self._started = None
+        return self.elapsed_ms
+
+    def __enter__(self) -> StepTimer:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._started is not None:
+            self.stop()
+
+
+def model_metrics(
+    model: HistFactoryModel | HistFactoryLayer,
+    prefix: str = "",
+    *,
+    expected: bool = True,
+    top_n: int = 10,
+) -> dict[str, float]:
+    """What a model is worth and how its fit went: for every epoch of a training, or every trial.
+
+    Parameters
+    ----------
+    model : HistFactoryModel or HistFactoryLayer
+        Of a layer, whose tensors are bound or the model's own, everything is that of the Asimov
+        data with signal, and impacts follow from the covariance.
+    prefix : str
+        In front of every name, such as "val/".
+    expected : bool
+        Whether `z0` of a model is the median under signal or that of the data. `mu` and what
+        follows belong to the fit of the data in both cases.
+    top_n : int
+        Number of impacts; 0 for none.
+
+    Returns
+    -------
+    dict of str to float
+        `z0`, `q0`, `converged` (1.0 or 0.0), ``error/<poi>``, ``impact/<name>`` of the nuisance
+        parameters with the largest total impact; of a model also `mu`, `nll`, `edm`, `time_ms` and
+        `n_active_bounds`. Where a fit does not converge, `z0` and `q0` are NaN, and impacts are
+        missing.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a model nor a layer.
+    ValueError
+        If there is no parameter of interest, or the layer has a batch.
+    """
+    _check_prefix(prefix)
+    check_integer(top_n, "top_n", least=0)
+    if not isinstance(model, HistFactoryModel) and hasattr(model, "mu_uncertainty"):
+        found = _of_layer(model, top_n)  # known without importing torch
+    else:
+        found = _of_model(check_model(model), check_flag(expected, "expected"), top_n)
+    return {prefix + name: value for name, value in found.items()}
+
+
+def ranking_table(
+    model: HistFactoryModel, top_n: int | None = None, **options: Any
+) -> list[dict[str, str | int | float | None]]:
+    """`nextstat.interpret.rank_impact` in the values that JSON has: None instead of NaN.
+
+    Parameters
+    ----------
+    model : HistFactoryModel
+    top_n : int, optional
+        Keep the first rows only.
+    **options
+        As for `rank_impact`.
+
+    Returns
+    -------
+    list of dict
+        For ``json.dumps``, ``pandas.DataFrame``, and by way of that ``wandb.Table`` and
+        ``mlflow.log_table``.
+
+    Raises
+    ------
+    FitError, ValueError, KeyError
+        As for `rank_impact`.
+    """
+    return [
+        {
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in row.items()
+        }
+        for row in rank_impact(model, top_n=top_n, **options)
+    ]
+
+
+def run_summary(result: FitResult) -> dict[str, str | int | float | bool]:
+    """How a fit went, for the parameters or the configuration of a run.
+
+    Parameters
+    ----------
+    result : FitResult
+
+    Returns
+    -------
+    dict
+        Flat: `converged`, `status`, `message`, `n_iter`, `n_evaluations`, `gradient_norm`, `poi`
+        ("" if there is none), `n_bins`, `n_parameters`, `n_fixed`, `n_active_bounds`,
+        `active_bounds` (names with ", " between them), `nextstat_version`.
+
+    Raises
+    ------
+    TypeError
+        If it is not the result of a fit.
+    """
+    result = check_result(result)
+    return {
+        "converged": result.converged,
+        "status": result.status,
+        "message": result.message,
+        "n_iter": result.n_iter,
+        "n_evaluations": result.n_evaluations,
+        "gradient_norm": result.gradient_norm,
+        "poi": result.poi or "",
+        "n_bins": result.model.n_bins,
+        "n_parameters": len(result.values),
+        "n_fixed": int(np.count_nonzero(result.fixed)),
+        "n_active_bounds": len(result.active_bounds),
+        "active_bounds": ", ".join(result.active_bounds),
+        "nextstat_version": version("nextstat"),
+    }
+
+
+def _health(result: FitResult, prefix: str = "", *, include_time: bool = True) -> dict[str, float]:
+    """The numbers of a fit as a whole."""
+    metrics = {
+        f"{prefix}mu": result.mu,
+        f"{prefix}nll": result.nll,
+        f"{prefix}edm": result.edm,
+        f"{prefix}converged": float(result.converged),
+    }
+    if include_time:
+        metrics[f"{prefix}time_ms"] = result.time_ms
+    return metrics
+
+
+def _of_model(model: HistFactoryModel, expected: bool, top_n: int) -> dict[str, float]:
+    try:
+        z0 = significance(model, expected=expected)
+    except FitError:
+        z0 = math.nan
+    result = fit(model)
+    metrics = {"z0": z0, "q0": z0**2, **_health(result)}
+    metrics["n_active_bounds"] = float(len(result.active_bounds))
+    metrics[f"error/{result.poi}"] = result.error(str(result.poi))
+    if top_n and result.converged:
+        rows = rank_impact(model, top_n=top_n)
+        metrics |= {f"impact/{row['name']}": row["total_impact"] for row in rows}
+    return metrics
+
+
+def _of_layer(layer: HistFactoryLayer, top_n: int) -> dict[str, float]:
+    names, poi = layer.model.parameter_names, layer._poi
+    try:
+        z0 = layer.z0()
+        covariance = layer.covariance()
+    except FitError:
+        nan = math.nan
+        return {"z0": nan, "q0": nan, "converged": 0.0, f"error/{names[poi]}": nan}
+    if z0.ndim:
+        raise ValueError(f"the layer has a batch of {tuple(z0.shape)}, expected a single model")
+    matrix = covariance.detach().cpu().numpy()
+    errors = np.sqrt(np.diag(matrix))
+    significant = z0.item()
+    metrics = {
+        "z0": significant,
+        "q0": significant**2,
+        "converged": 1.0,
+        f"error/{names[poi]}": float(errors[poi]),
+    }
+    moved = np.flatnonzero((errors > 0.0) & (np.arange(len(errors)) != poi))
+    impacts = 2.0 * np.abs(matrix[poi, moved]) / errors[moved]
+    for k in np.argsort(-impacts, kind="stable")[:top_n]:
+        metrics[f"impact/{names[moved[k]]}"] = float(impacts[k])
+    return metrics
+
+
+def _check_prefix(prefix: object) -> None:
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix is {prefix!r}, expected a string")
+
+
+def _number(value: object, name: str) -> float:
+    """The single number in a value, which may be an array or a tensor."""
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}{shape}"
+        raise TypeError(f"{name} is {found}, expected a number") from None
+
+
+def _not_negative(value: object, name: str, hint: str = "") -> float:
+    number = _number(value, name)
+    if number < 0.0:
+        raise ValueError(f"{name} is {number:g}, expected a number that is not negative{hint}")
+    return abs(number)  # no -0.0, which is what -loss is where there is no significance
