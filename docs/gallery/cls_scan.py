@@ -1,4 +1,9 @@
-"""CLs: which signal strengths are excluded, and which were expected to be?"""
+"""
+CLs
+===
+
+Which signal strengths are excluded, and which were expected to be?
+"""
 
 import sys
 

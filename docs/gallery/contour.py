@@ -1,4 +1,9 @@
-"""Regions: which pairs of signal strength and background normalisation agree with the data?"""
+"""
+Regions
+=======
+
+Which pairs of signal strength and background normalisation agree with the data?
+"""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""Correlations: which parameters can the data not tell apart?"""
+"""
+Correlations
+============
+
+Which parameters can the data not tell apart?
+"""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""Feldman-Cousins: an interval with the right coverage next to the physical boundary."""
+"""
+Feldman-Cousins
+===============
+
+An interval with the right coverage next to the physical boundary.
+"""
 
 import sys
 

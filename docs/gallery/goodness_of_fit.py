@@ -1,4 +1,9 @@
-"""Goodness of fit: how often would data of the fitted model agree less with it?"""
+"""
+Goodness of fit
+===============
+
+How often would data of the fitted model agree less with it?
+"""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""Importances: which systematic limits the measurement, and how sure is that?"""
+"""
+Importances
+===========
+
+Which systematic limits the measurement, and how sure is that?
+"""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""Limits: up to which mass is a signal excluded?"""
+"""
+Limits
+======
+
+Up to which mass is a signal excluded?
+"""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""Searching: classifier and bins tuned together, by the significance that they give."""
+"""
+Search
+======
+
+Classifier and bins tuned together, by the significance that they give.
+"""
 
 import sys
 import warnings

@@ -1,4 +1,9 @@
-"""Pulls: has the fit moved a nuisance parameter away from its auxiliary measurement?"""
+"""
+Pulls
+=====
+
+Has the fit moved a nuisance parameter away from its auxiliary measurement?
+"""
 
 import sys
 

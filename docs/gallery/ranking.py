@@ -1,4 +1,9 @@
-"""Ranking: which nuisance parameters does the measured signal strength depend on most?"""
+"""
+Ranking
+=======
+
+Which nuisance parameters does the measured signal strength depend on most?
+"""
 
 import sys
 

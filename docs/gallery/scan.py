@@ -1,4 +1,9 @@
-"""Profile likelihood: how far from parabolic, and which interval does it give?"""
+"""
+Profile likelihood
+==================
+
+How far from parabolic, and which interval does it give?
+"""
 
 import sys
 

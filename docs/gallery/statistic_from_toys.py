@@ -1,4 +1,9 @@
-"""A test from toys: how well do the data tell signal from background?"""
+"""
+A test from toys
+================
+
+How well do the data tell signal from background? The shaded tails are CLs+b and CLb.
+"""
 
 import sys
 

@@ -1,4 +1,10 @@
-"""Tuning: is the classifier with the largest area under the ROC curve the best measurement?"""
+"""
+Working point
+=============
+
+Is the classifier with the largest area under the ROC curve the best measurement? Here it is not:
+an uncertain energy scale moves the backgrounds along the mass, which separates best.
+"""
 
 import sys
 

@@ -1,4 +1,10 @@
-"""Yields: does the fitted model describe the data, bin by bin?"""
+"""
+Yields
+======
+
+Does the fitted model describe the data, bin by bin? The band holds the uncertainties of the fit
+with their correlations.
+"""
 
 import sys
 
