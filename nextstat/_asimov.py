@@ -74,11 +74,18 @@ def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -
     if nuisances not in ("fitted", "nominal"):
         raise ValueError(f"nuisances is {nuisances!r}, expected 'fitted' or 'nominal'")
     if nuisances == "nominal":
-        return profile.problem.fix(profile.poi, mu).init
+        return _nominal(profile, mu)
     fitted = possible(profile, mu).at(mu)
     if fitted is None:
         raise FitError(f"no events are expected at {profile.name}={mu:g} in bins with events")
     return fitted
+
+
+def _nominal(profile: Profile, mu: float) -> Vector:
+    """The model's own starting values, within the bounds; what is fixed stays where it is."""
+    problem = profile.problem
+    free = np.clip(profile.model.init, problem.lower, problem.upper)
+    return problem.start(free).fix(profile.poi, mu).init
 
 
 def possible(profile: P, mu: float) -> P:
@@ -89,13 +96,12 @@ def possible(profile: P, mu: float) -> P:
     if profile.at(mu) is not None:
         return profile
     model = profile.model
-    nominal = profile.problem.fix(profile.poi, mu).init
-    expected = model.expected_data(nominal, include_auxdata=False)
+    expected = model.expected_data(_nominal(profile, mu), include_auxdata=False)
     filled = expected > 0.0
+    bins = model._name_bins(~filled & (profile.data.n > 0.0))
     warnings.warn(
-        f"{profile.name}={mu:g} is excluded outright: events were observed in "
-        f"{np.count_nonzero(~filled)} bins where none can be expected; the Asimov data are "
-        "fitted without them",
+        f"{profile.name}={mu:g} is excluded outright: events were observed in {bins}, where none "
+        "can be expected; the Asimov data are fitted without them",
         FitWarning,
         stacklevel=5,
     )

@@ -51,6 +51,20 @@ class Model(metaclass=_BoundType):
     @property
     def n_global(self) -> int:
         """Number of parameters that touch more than one bin; the others make the arrow."""
+    @property
+    def n_folded(self) -> int:
+        """Number of parameters about which the nll may have two minima; see cpp/folded.h."""
+    def with_numbers(
+        self,
+        *,
+        nominal: npt.ArrayLike,
+        norm_lo: npt.ArrayLike,
+        norm_hi: npt.ArrayLike,
+        histo_lo: npt.ArrayLike,
+        histo_hi: npt.ArrayLike,
+        constraint_scale: npt.ArrayLike,
+    ) -> Model:
+        """A model of the same structure."""
 
 class Data(metaclass=_BoundType):
     """Events, (n_bins,), and auxiliary measurements, (n_aux,), with what depends on them only."""

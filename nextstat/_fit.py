@@ -141,11 +141,8 @@ def _explain(model: HistFactoryModel, minimum: _core.Minimum) -> tuple[str, str]
 def _bin_at_edge(model: HistFactoryModel, values: Vector) -> str:
     """The bin whose expectation is nearest to zero."""
     expected = model.expected_data(values, include_auxdata=False)
-    nearest = int(np.abs(expected).argmin())
-    for channel, bins in model.channel_slices.items():
-        if nearest < bins.stop:
-            return f"bin {nearest - bins.start} of channel {channel!r}"
-    raise AssertionError("unreachable")
+    nearest = np.abs(expected).argmin()
+    return model._name_bins(np.arange(model.n_bins) == nearest)
 
 
 def make_result(

@@ -121,7 +121,7 @@ def upper_limit(
     Phi(N - sqrt(qA)) / Phi(N), falls to 1 - level: where sqrt(qA) of the Asimov data reaches
     N - Phi^-1((1 - level) Phi(N)). Roots by Brent's method.
     """
-    level = check_level(level)
+    level = limit_level(level)
     check_calculator(calculator)
     plan = None
     if calculator == "toys":
@@ -175,6 +175,24 @@ def _limits(
 def asimov_root(asimov: Profile) -> Cached:
     """sqrt(qA) of tested values: the expected limits are where it reaches the targets."""
     return Cached(lambda mu: math.sqrt(deviation("qtilde", mu, asimov)))
+
+
+def limit_level(level: object) -> float:
+    """A confidence level; one below 0.5 is likely meant as 1 - level, and warned of.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number between 0 and 1.
+    """
+    found = check_level(level)
+    if found < 0.5:
+        warnings.warn(
+            f"level={found:g} is the confidence level of the limit; did you mean {1.0 - found:g}?",
+            FitWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def limit_targets(alpha: float) -> Vector:

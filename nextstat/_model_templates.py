@@ -237,19 +237,15 @@ class ModelTemplates:
             arrays["constraint_scale"] = scale
             parameters = parameters.rescaled(scale, aux, fixed)
         changed = replace(compiled, arrays=arrays, parameters=parameters)
-        bound = HistFactoryModel(changed, model.data, model.poi, model._codes)
-        return Bound(self, bound, tuple(values), uncertainties)
+        return Bound(self, model._with(changed), tuple(values), uncertainties)
 
     def _check_sums(self, nominal: Vector) -> None:
         model = self.model
         totals = np.bincount(model._cell_bins, nominal, model.n_bins)
         if (totals < 0.0).any():
-            worst = int(totals.argmin())
-            slices = model.channel_slices.items()
-            name, bins = next(item for item in slices if worst < item[1].stop)
             raise ValueError(
-                f"nominal yields of bin {worst - bins.start} of channel {name!r} add up to "
-                f"{totals[worst]:g}, expected a sum >= 0"
+                f"nominal yields of {model._name_bins(totals < 0.0)} add up to {totals.min():g}, "
+                "expected a sum >= 0"
             )
 
     def _constraints(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
@@ -119,8 +120,11 @@ class Profile:
         known[self.muhat] = self.best
         sides = [x for x in known if x < value], [x for x in known if x > value]
         near = [min(side, key=lambda x: abs(x - value)) for side in sides if side]
-        starts = [*(self.problem.start(known[x]) for x in near), self.problem]
-        fits = [minimise(self.model, self.data, start.fix(self.poi, value)) for start in starts]
+        own = self.problem.fix(self.poi, value)
+        starts = [own, *(own.start(known[x]) for x in near)]
+        if all(np.array_equal(start.init, own.init) for start in starts[1:]):
+            starts = [own]
+        fits = [minimise(self.model, self.data, start) for start in starts]
         if all(fit.status == INFINITE for fit in fits):
             return None
         lowest = min(fits, key=lambda fit: (fit.status != 0, fit.nll))

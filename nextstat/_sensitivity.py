@@ -15,10 +15,9 @@ from nextstat import _core
 from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters, possible
 from nextstat._warm_profile import WarmProfile
 from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import NUMBERS, HistFactoryModel, Vector
 
-TEMPLATES = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi", "constraint_scale")
-FIELDS = (*TEMPLATES, "data", "aux")
+FIELDS = (*NUMBERS, "data", "aux")
 
 Fields = dict[str, Vector]
 
@@ -26,7 +25,7 @@ Fields = dict[str, Vector]
 def sizes(model: HistFactoryModel) -> dict[str, int]:
     """Number of derivatives in each of the `FIELDS`."""
     arrays = model._compiled.arrays
-    found = {name: len(arrays[name]) for name in TEMPLATES}
+    found = {name: len(arrays[name]) for name in NUMBERS}
     return {**found, "data": model.n_bins, "aux": len(model.auxdata)}
 
 
@@ -188,8 +187,8 @@ class Asimov(Dataset):
             return
         found.fields["nominal"][empty[model._cell_bins]] = 0.0
         warnings.warn(
-            f"{np.count_nonzero(empty)} bins are empty in all samples: no derivatives are given in "
-            "their yields; give every bin some background, or leave them out",
+            f"all samples are empty in {model._name_bins(empty)}: no derivatives are given in "
+            "yields there; give every bin some background, or leave them out",
             FitWarning,
             stacklevel=3,
         )
@@ -200,9 +199,9 @@ class Asimov(Dataset):
         if infinite.any():
             found.fields["data"][infinite] = 0.0
             warnings.warn(
-                f"{np.count_nonzero(infinite)} bins expect no events at {self.profile.name}="
-                f"{self.mu:g}, where derivatives in their yields are infinite: they are given for "
-                "fixed data there; give every bin some background",
+                f"no events are expected at {self.profile.name}={self.mu:g} in "
+                f"{self.model._name_bins(infinite)}, where derivatives in yields are infinite: "
+                "they are given for fixed data; give every bin some background",
                 FitWarning,
                 stacklevel=2,
             )

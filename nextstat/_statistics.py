@@ -44,11 +44,21 @@ def number(value: float, fields: Fields) -> Statistic:
 def nll_at(dataset: Dataset, params: Vector) -> Statistic:
     """The nll at given parameters; its derivatives in them are in "params"."""
     model, data = dataset.model, dataset.profile.data
+    nll = _core.nll(model._core, data, params)
+    if nll == np.inf:
+        raise FitError(f"the nll is infinite: {_impossible(dataset, params)} with these parameters")
     found = Derivatives(model)
     in_params = found.add_nll(data, params, 1.0)
     _complete_data(found, data)
     dataset.settle(found)
-    return number(_core.nll(model._core, data, params), {**found.fields, "params": in_params})
+    return number(nll, {**found.fields, "params": in_params})
+
+
+def _impossible(dataset: Dataset, params: Vector) -> str:
+    """Says where events were observed and none are expected."""
+    model, n = dataset.model, dataset.profile.data.n
+    without = (n > 0.0) & (model.expected_data(params, include_auxdata=False) <= 0.0)
+    return f"there are events in {model._name_bins(without)}, where none can be expected"
 
 
 def lowest_nll(dataset: Dataset) -> Statistic:
@@ -83,9 +93,10 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
         check_bounds(profile, mu)
     q = deviation(statistic, mu, profile)
     if q == np.inf:
+        start = profile.problem.fix(profile.poi, mu).init
         raise FitError(
-            f"the test statistic is infinite: there are events in a bin where none can be expected "
-            f"at {profile.name}={mu:g}; give every bin some background"
+            f"the test statistic is infinite: {_impossible(dataset, start)} at "
+            f"{profile.name}={mu:g}; give every bin some background"
         )
     found = Derivatives(dataset.model)
     in_mu = 0.0

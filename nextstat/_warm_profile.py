@@ -27,8 +27,9 @@ class WarmProfile(Profile):
 
     A fit from a remembered minimum is kept if it ends near the last one that was found without
     memory. If it ends farther away (a quarter of a constraint width in any parameter) or nowhere,
-    the fits without memory are made too, and the lowest minimum counts: whoever starts in a basin
-    that is no longer the lowest does not stay there.
+    or the model is known to have several minima (`cpp/folded.h`), the fits without memory are made
+    too, and the lowest minimum counts: whoever starts in a basin that is no longer the lowest does
+    not stay there.
 
     Parameters
     ----------
@@ -113,9 +114,9 @@ class WarmProfile(Profile):
             start = problem.start(np.clip(last, problem.lower, problem.upper))
             fit = minimise(self.model, self.data, start)
             found = fit.values if fit.status == 0 else None
-        if found is None or sure is None or self._is_far(found, sure):
+        core = self.model._core
+        if found is None or sure is None or core.n_folded or self._is_far(found, sure):
             other = cold()
-            core = self.model._core
             if (
                 found is None
                 or other is None

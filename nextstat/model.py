@@ -16,6 +16,9 @@ from nextstat.workspace import Patch, Source, load
 
 Vector = npt.NDArray[np.float64]
 
+# Arrays that templates and constraints fill; the others are the structure.
+NUMBERS = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi", "constraint_scale")
+
 _NORM_CODES = {"code1": 1, "code4": 4}
 _HISTO_CODES = {"code0": 0, "code2": 2, "code4p": 4}
 
@@ -43,7 +46,12 @@ class HistFactoryModel:
     """
 
     def __init__(
-        self, compiled: Compiled, data: npt.ArrayLike, poi: str | None, codes: tuple[int, int]
+        self,
+        compiled: Compiled,
+        data: npt.ArrayLike,
+        poi: str | None,
+        codes: tuple[int, int],
+        core: _core.Model | None = None,
     ) -> None:
         self._compiled = compiled
         self._codes = codes
@@ -54,7 +62,7 @@ class HistFactoryModel:
         self.samples = compiled.samples
         self.data = np.array(data, dtype=np.float64)
         self.data.flags.writeable = False
-        self._core = _core.Model(**compiled.arrays, norm_code=codes[0], histo_code=codes[1])
+        self._core = core or _core.Model(**compiled.arrays, norm_code=codes[0], histo_code=codes[1])
         self._observed = _core.Data(self._core, self.data, self.auxdata)
 
     # Immutable: copies are the object itself, and attributes cannot be set twice.
@@ -71,6 +79,12 @@ class HistFactoryModel:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HistFactoryModel:
         return self
+
+    def _with(self, compiled: Compiled) -> HistFactoryModel:
+        """The same model with other numbers in its arrays."""
+        numbers = {name: compiled.arrays[name] for name in NUMBERS}
+        core = self._core.with_numbers(**numbers)
+        return HistFactoryModel(compiled, self.data, self.poi, self._codes, core)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HistFactoryModel, (self._compiled, self.data, self.poi, self._codes)
@@ -120,6 +134,15 @@ class HistFactoryModel:
         last = np.cumsum(self.channel_bins).tolist()
         bins = zip(self.channels, self.channel_bins, last, strict=True)
         return {channel: slice(stop - n, stop) for channel, n, stop in bins}
+
+    def _name_bins(self, where: npt.NDArray[np.bool_]) -> str:
+        """For messages: which bins, (n_bins,), the first of them by name."""
+        first, n = int(where.argmax()), int(where.sum())
+        if n == 0:
+            return "some bin"
+        channel, bins = next(item for item in self.channel_slices.items() if first < item[1].stop)
+        name = f"bin {first - bins.start} of channel {channel!r}"
+        return name if n == 1 else f"{name} and {n - 1} more"
 
     @property
     def _cell_bins(self) -> npt.NDArray[np.intp]:

@@ -75,7 +75,7 @@ def test_tests_use_the_lowest_basin() -> None:
     data = nextstat.asimov_data(model, 2.0, nuisances="nominal")
     lowest = nextstat.fit(model, data, fixed={"mu": 0.0}, n_starts=20).nll
     q0 = 2.0 * (lowest - nextstat.fit(model, data).nll)
-    assert nextstat.hypotest(model, 0.0, data=data).significance**2 == pytest.approx(q0, rel=1e-6)
+    assert nextstat.hypotest(model, 0.0, data=data).significance ** 2 == pytest.approx(q0, rel=1e-6)
     layer = HistFactoryLayer(model)
     assert layer.q0(asimov_mu=2.0).item() == pytest.approx(q0, rel=1e-6)
     at_data = layer.q0({"data": torch.from_numpy(data)}, data="observed")
@@ -103,3 +103,18 @@ def test_random_folds_hide_few_minima() -> None:
             missed += one.nll > many.nll + 1e-6
             fits += 1
     assert missed <= 0.03 * fits
+
+
+def test_warm_fits_do_not_stay_in_a_higher_basin() -> None:
+    """Templates wander; a layer that remembers its fits finds what a new one finds."""
+    rng = np.random.default_rng(0)
+    model = folded_model(**FOLDED)
+    layer = HistFactoryLayer(model)
+    values = model.templates()
+    names = [name for name in values if "normsys" not in name]
+    for _ in range(60):
+        for name in names:
+            values[name] = values[name] * np.exp(0.03 * rng.normal(size=values[name].shape))
+        tensors = {name: torch.from_numpy(values[name]) for name in names}
+        warm = layer.q0(tensors, asimov_mu=2.0).item()
+        assert warm <= HistFactoryLayer(model).q0(tensors, asimov_mu=2.0).item() + 1e-9

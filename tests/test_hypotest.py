@@ -16,6 +16,7 @@ from test_fit import counting, normfactor, one_channel
 
 import nextstat
 from nextstat import FitError, FitWarning
+from nextstat.datasets import make_workspace
 
 
 def simple(seed: int) -> dict[str, Any]:
@@ -230,3 +231,10 @@ def test_no_limit_without_signal() -> None:
     model = nextstat.from_pyhf(counting(signal=0.0, background=50.0, observed=50.0))
     with pytest.raises(FitError, match="singular"):
         nextstat.upper_limit(model)
+
+
+def test_a_level_that_looks_like_its_complement() -> None:
+    model = nextstat.from_pyhf(make_workspace(random_state=0))
+    with pytest.warns(FitWarning, match=r"level=0.05 is the confidence level .* mean 0.95\?"):
+        low = nextstat.upper_limit(model, level=0.05, expected=False)
+    assert low.observed < nextstat.upper_limit(model, expected=False).observed

@@ -43,6 +43,21 @@ std::shared_ptr<SharedModel> make_model(
   return std::make_shared<SharedModel>(std::move(spec));
 }
 
+// A model of the same structure.
+std::shared_ptr<SharedModel> with_numbers(const SharedModel& model, const Array& nominal,
+                                          const Array& norm_lo, const Array& norm_hi,
+                                          const Array& histo_lo, const Array& histo_hi,
+                                          const Array& constraint_scale) {
+  ModelSpec spec = model.spec;
+  spec.nominal = doubles(nominal);
+  spec.norm_lo = doubles(norm_lo);
+  spec.norm_hi = doubles(norm_hi);
+  spec.histo_lo = doubles(histo_lo);
+  spec.histo_hi = doubles(histo_hi);
+  spec.constraint_scale = doubles(constraint_scale);
+  return std::make_shared<SharedModel>(std::move(spec));
+}
+
 }  // namespace
 
 void bind_model(py::module_& m) {
@@ -56,7 +71,11 @@ void bind_model(py::module_& m) {
            py::arg("norm_code"), py::arg("histo_code"))
       .def_property_readonly("n_params", [](const SharedModel& self) { return self.n_params; })
       .def_property_readonly("n_bins", [](const SharedModel& self) { return self.n_bins; })
-      .def_property_readonly("n_global", [](const SharedModel& self) { return self.n_global; });
+      .def_property_readonly("n_global", [](const SharedModel& self) { return self.n_global; })
+      .def_property_readonly("n_folded", [](const SharedModel& self) { return self.folded.size(); })
+      .def("with_numbers", &with_numbers, py::kw_only(), py::arg("nominal"), py::arg("norm_lo"),
+           py::arg("norm_hi"), py::arg("histo_lo"), py::arg("histo_hi"),
+           py::arg("constraint_scale"));
 
   py::class_<Data, std::shared_ptr<Data>>(m, "Data")
       .def(py::init([](const SharedModel& model, const Array& n, const Array& aux) {

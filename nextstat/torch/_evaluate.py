@@ -85,15 +85,14 @@ class _Evaluate(torch.autograd.Function):
         arrays = {name: to_array(t) for name, t in zip(names, tensors, strict=True)}
         for name, array in arrays.items():
             if not math.isfinite(array.sum()) and not np.isfinite(array).all():
-                raise ValueError(f"{name!r} is not finite: {array[~np.isfinite(array)][0]}")
+                first = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+                raise ValueError(f"{name!r} is not finite: {array[first]} at {first}")
         elements = _Elements(arrays, shapes)
         outcomes = _for_each(compute, elements)
-        values = np.array([v for v, _ in outcomes], dtype=np.float64)
-        value = values.reshape((*elements.batch, *values.shape[1:]))
+        value = elements.stack([v for v, _ in outcomes])
         ctx.pull_backs = [pull_back for _, pull_back in outcomes]
         ctx.elements, ctx.names = elements, names
         ctx.save_for_backward(*tensors)
-        ctx.kinds = [(t.dtype, t.device) for t in tensors]
         result = torch.from_numpy(value)
         elsewhere = next((t.device for t in tensors if t.device.type != "cpu"), None)
         return result if elsewhere is None else result.to(elsewhere)
@@ -126,17 +125,19 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     elements = ctx.elements
     g = to_array(gradient).reshape(elements.n, *gradient.shape[len(elements.batch) :])
     found = [pull_back(own) for pull_back, own in zip(ctx.pull_backs, g, strict=True)]
-    wanted = zip(ctx.names, ctx.kinds, ctx.needs_input_grad[3:], strict=True)
+    wanted = zip(ctx.names, ctx.saved_tensors, ctx.needs_input_grad[3:], strict=True)
     derivatives = (
-        _to_tensor(elements.join(name, found), dtype, device) if wants else None
-        for name, (dtype, device), wants in wanted
+        _like(tensor, elements.join(name, found)) if wants else None
+        for name, tensor, wants in wanted
     )
     return (None, None, None, *derivatives)
 
 
-def _to_tensor(array: Array, dtype: torch.dtype, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor if tensor.dtype == dtype and device.type == "cpu" else tensor.to(device, dtype)
+def _like(tensor: Tensor, array: Array) -> Tensor:
+    """An array as a tensor of the type of another, on its device."""
+    own = torch.from_numpy(array)
+    same = tensor.dtype == torch.float64 and tensor.device.type == "cpu"
+    return own if same else own.to(tensor.device, tensor.dtype)
 
 
 class _Elements:
@@ -145,8 +146,10 @@ class _Elements:
     def __init__(self, arrays: dict[str, Array], shapes: Shapes) -> None:
         self.arrays, self.shapes = arrays, shapes
         leading = {x.shape[: x.ndim - len(shapes[name])] for name, x in arrays.items()}
+        self.batch: tuple[int, ...] = ()
         try:
-            self.batch = np.broadcast_shapes(*leading)
+            if leading != {()}:
+                self.batch = np.broadcast_shapes(*leading)
         except ValueError:
             found = {name: x.shape for name, x in arrays.items()}
             raise ValueError(f"the batch dimensions of {found} do not broadcast") from None
@@ -166,6 +169,13 @@ class _Elements:
         }
         for i in range(self.n):
             yield {name: x[i] for name, x in flat.items()}
+
+    def stack(self, values: list[Array | float]) -> Array:
+        """The values of all elements as one array."""
+        if not self.batch:
+            return np.asarray(values[0], dtype=np.float64)
+        stacked = np.array(values, dtype=np.float64)
+        return stacked.reshape((*self.batch, *stacked.shape[1:]))
 
     def join(self, name: str, found: list[Fields]) -> Array:
         """Derivatives in one input from those of all elements."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +17,7 @@ from nextstat._model_templates import ModelTemplates
 from nextstat._rejection import unknown
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.model import from_pyhf
+from nextstat.torch._evaluate import Array, to_array
 
 Background: TypeAlias = "Tensor | Mapping[str, Tensor]"
 Pair: TypeAlias = "tuple[Tensor, Tensor | None]"
@@ -46,15 +49,51 @@ class Structure(NamedTuple):
     interpolation: tuple[str, str]
 
 
-def bind_histograms(
+@dataclass(frozen=True)
+class Histograms:
+    """Tensors that a model of one channel is made of.
+
+    Attributes
+    ----------
+    structure : Structure
+    tensors : dict of str to Tensor
+        By the names of the templates.
+    """
+
+    structure: Structure
+    tensors: dict[str, Tensor]
+
+    def templates(self) -> ModelTemplates:
+        """Those of a model of this structure; its numbers stand for those of the tensors."""
+        return _templates(self.structure)
+
+    def workspace(self) -> dict[str, Any]:
+        """A workspace with these numbers, and their sum as observations.
+
+        Raises
+        ------
+        ValueError
+            If the tensors are a batch.
+        """
+        numbers = {name: to_array(tensor) for name, tensor in self.tensors.items()}
+        shape = max((array.shape for array in numbers.values()), key=len)
+        if len(shape) > 1:
+            raise ValueError(
+                f"the histograms are a batch of shape {shape[:-1]}, expected those of one model: "
+                "make a layer of one element"
+            )
+        return _workspace(self.structure, numbers)
+
+
+def collect(
     signal: Tensor,
     background: Background,
     variations: Mapping[str, Pairs] | None,
     norm_systematics: Mapping[str, object] | None,
     staterror: Tensor | Mapping[str, Tensor] | None,
     interpolation: tuple[str, str],
-) -> tuple[ModelTemplates, dict[str, Tensor]]:
-    """Templates of a model of the structure, and the tensors by their names.
+) -> Histograms:
+    """The structure of a model, and its tensors by the names of the templates.
 
     Raises
     ------
@@ -94,7 +133,7 @@ def bind_histograms(
     structure = Structure(
         n_bins, tuple(samples), tuple(histosys), normsys, limited, (norm_code, histo_code)
     )
-    return _templates(structure), tensors
+    return Histograms(structure, tensors)
 
 
 def _refuse_tensors(norm_systematics: Mapping[str, object] | None) -> None:
@@ -166,26 +205,41 @@ def _variances(
 
 @lru_cache(maxsize=64)
 def _templates(structure: Structure) -> ModelTemplates:
-    """Of a model of this structure; its numbers stand for those to come."""
-    ones = [1.0] * structure.n_bins
+    ones = _workspace(structure, None)
+    return ModelTemplates(from_pyhf(ones, interpolation=structure.interpolation))
+
+
+def _workspace(structure: Structure, numbers: Mapping[str, Array] | None) -> dict[str, Any]:
+    """In the pyhf format; without numbers, with ones in their place."""
+
+    def values(name: str) -> list[float]:
+        found = np.ones(structure.n_bins) if numbers is None else numbers[f"{CHANNEL}/{name}"]
+        return [float(x) for x in found]
+
     modifiers: dict[str, list[dict[str, Any]]] = {name: [] for name in structure.samples}
     modifiers[SIGNAL].append({"name": "mu", "type": "normfactor", "data": None})
     for name, sample in structure.histosys:
-        data: Any = {"hi_data": ones, "lo_data": ones}
+        path = f"{sample}/histosys/{name}"
+        data: Any = {"hi_data": values(f"{path}/hi"), "lo_data": values(f"{path}/lo")}
         modifiers[sample].append({"name": name, "type": "histosys", "data": data})
     for name, sample, down, up in structure.normsys:
         data = {"hi": up, "lo": down}
         modifiers[sample].append({"name": name, "type": "normsys", "data": data})
+    seen = set()
     for sample in structure.staterror:
         name = STATERROR[sample == SIGNAL]
-        modifiers[sample].append({"name": name, "type": "staterror", "data": ones})
+        # the samples' squared errors are added up: the first one gets them all
+        errors = [0.0 if name in seen else math.sqrt(x) for x in values(f"staterror/{name}")]
+        seen.add(name)
+        modifiers[sample].append({"name": name, "type": "staterror", "data": errors})
+    yields = {name: values(name) for name in structure.samples}
     samples = [
-        {"name": name, "data": ones, "modifiers": modifiers[name]} for name in structure.samples
+        {"name": name, "data": data, "modifiers": modifiers[name]} for name, data in yields.items()
     ]
-    workspace = {
+    total = np.maximum(np.sum(list(yields.values()), axis=0), 0.0)
+    return {
         "channels": [{"name": CHANNEL, "samples": samples}],
-        "observations": [{"name": CHANNEL, "data": ones}],
+        "observations": [{"name": CHANNEL, "data": total.tolist()}],
         "measurements": [{"name": "measurement", "config": {"poi": "mu", "parameters": []}}],
         "version": "1.0.0",
     }
-    return ModelTemplates(from_pyhf(workspace, interpolation=structure.interpolation))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
+from nextstat._limit import limit_level
 from nextstat._model_templates import ModelTemplates
-from nextstat._options import check_level
 from nextstat._problem import Bounds, Fixed, Init, check_model, make_problem
 from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset, Fields
@@ -32,10 +32,10 @@ from nextstat._statistics import (
 )
 from nextstat._warm_profile import Memory, WarmProfile
 from nextstat.exceptions import FitWarning, WorkspaceWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel, Vector, from_pyhf
 from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate
-from nextstat.torch._from_histograms import Background, Pairs, bind_histograms
+from nextstat.torch._from_histograms import Background, Histograms, Pairs, collect
 
 Templates: TypeAlias = "Mapping[str, Tensor] | None"
 
@@ -60,11 +60,12 @@ class HistFactoryLayer:
     poi : str, optional
         Another parameter as parameter of interest.
     init, fixed, bounds
-        As for `nextstat.fit`.
+        As for `nextstat.fit`; `init` moves the start of fits, not the nominal values of Asimov
+        data.
     warm_start : bool
         Start fits where those of the last call ended. As soon as they have moved by a quarter of a
-        constraint width, fits are made from the model's starting values as well, and the lower
-        minimum counts.
+        constraint width, or where several minima are likely (`cpp/folded.h`), fits are made from
+        the starting values as well, and the lower minimum counts.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class HistFactoryLayer:
 
     ``data="asimov"`` (default)
         The expectation at a signal strength, which depends on the templates like everything else.
-        With ``nuisances="nominal"``, the other parameters are at their starting values, with
+        With ``nuisances="nominal"``, the other parameters are at the model's starting values, with
         "fitted" at their best for the observed data, as in `nextstat.significance` and
         `nextstat.hypotest`.
     ``data="observed"``
@@ -92,7 +93,8 @@ class HistFactoryLayer:
 
     - `FitError` if a fit did not converge, or a statistic is infinite;
     - `ValueError` for shapes that do not fit, numbers that are not finite, and bins whose samples
-      add up to less than 0; `KeyError` for unknown names; `TypeError` for what is no tensor.
+      add up to less than 0, and data that are passed but not used; `KeyError` for unknown names;
+      `TypeError` for what is no tensor.
     """
 
     def __init__(
@@ -105,18 +107,24 @@ class HistFactoryLayer:
         bounds: Bounds | None = None,
         warm_start: bool = True,
     ) -> None:
-        make_problem(check_model(model), init, fixed, bounds)
-        self._poi = poi_index(model, poi)
-        self._options: dict[str, Any] = {"init": init, "fixed": fixed, "bounds": bounds}
-        self._warm = warm_start
-        self._start(ModelTemplates(model), {}, has_data=True)
+        self._start(ModelTemplates(check_model(model)), None, poi, init, fixed, bounds, warm_start)
 
     def _start(
-        self, templates: ModelTemplates, bound: dict[str, Tensor], *, has_data: bool
+        self,
+        templates: ModelTemplates,
+        histograms: Histograms | None,
+        poi: str | None,
+        init: Init | None,
+        fixed: Fixed | None,
+        bounds: Bounds | None,
+        warm_start: bool,
     ) -> None:
+        make_problem(templates.model, init, fixed, bounds)
         self._templates = templates
-        self._bound = bound
-        self._has_data = has_data
+        self._histograms = histograms
+        self._poi = poi_index(templates.model, poi)
+        self._options: dict[str, Any] = {"init": init, "fixed": fixed, "bounds": bounds}
+        self._warm = warm_start
         self._memories: dict[tuple[str, int], Memory] = {}
         self._last: dict[int, WarmProfile] = {}
         self._seen: set[frozenset[str]] = set()
@@ -131,6 +139,10 @@ class HistFactoryLayer:
         norm_systematics: Mapping[str, object] | None = None,
         staterror: Tensor | Mapping[str, Tensor] | None = None,
         interpolation: tuple[str, str] = ("code4", "code4p"),
+        init: Init | None = None,
+        fixed: Fixed | None = None,
+        bounds: Bounds | None = None,
+        warm_start: bool = True,
     ) -> HistFactoryLayer:
         """A model of one channel straight from histograms, all of them tensors.
 
@@ -144,12 +156,16 @@ class HistFactoryLayer:
             Up and down variation of yields, (..., n_bins) each: of the only background, or by
             sample. None for down mirrors up at the nominal yields, with a `WorkspaceWarning`.
         norm_systematics : mapping, optional
-            As for `HistFactoryEstimator`; of all samples, or by sample.
+            As for `HistFactoryEstimator`, factors as (down, up); of all samples, signal included,
+            or by sample. A name that is among the variations too shares their parameter.
         staterror : (..., n_bins) Tensor, or mapping of sample to Tensor, optional
-            Sums of squared weights of the simulated events. A tensor is that of all backgrounds
-            together, which share one parameter per bin; the signal has its own.
+            Variances: sums of squared weights of the simulated events, where a workspace has their
+            roots. A tensor is that of all backgrounds together. Backgrounds share one parameter per
+            bin; the signal has its own.
         interpolation : (str, str)
             As for `nextstat.from_pyhf`.
+        init, fixed, bounds, warm_start
+            As for `HistFactoryLayer`.
 
         Returns
         -------
@@ -162,14 +178,11 @@ class HistFactoryLayer:
         ValueError, TypeError
             If shapes or names do not fit together.
         """
-        templates, tensors = bind_histograms(
+        histograms = collect(
             signal, background, variations, norm_systematics, staterror, interpolation
         )
         layer = cls.__new__(cls)
-        layer._poi = poi_index(templates.model, None)
-        layer._options = {}
-        layer._warm = True
-        layer._start(templates, tensors, has_data=False)
+        layer._start(histograms.templates(), histograms, None, init, fixed, bounds, warm_start)
         return layer
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,8 +190,36 @@ class HistFactoryLayer:
 
     @property
     def model(self) -> HistFactoryModel:
-        """The model whose templates are used where none are passed."""
-        return self._templates.model
+        """The model whose templates are used where none are passed.
+
+        That of a layer from histograms has their sum as data.
+        """
+        if self._histograms is None:
+            return self._templates.model
+        codes = self._histograms.structure.interpolation
+        return from_pyhf(self._histograms.workspace(), interpolation=codes)
+
+    def to_workspace(self) -> dict[str, Any]:
+        """The model of a layer from histograms as a workspace, in the pyhf JSON format.
+
+        The observations are the sum of the histograms.
+
+        Raises
+        ------
+        ValueError
+            If the layer was made from a model, or the histograms are a batch.
+        """
+        if self._histograms is None:
+            raise ValueError("the layer was made from a model, expected one from histograms")
+        return self._histograms.workspace()
+
+    def __repr__(self) -> str:
+        model = self._templates.model
+        return (
+            f"{type(self).__name__}({len(model.parameters)} parameters, {model.n_bins} bins in "
+            f"{len(model.channels)} channels, samples={list(model.samples)}, "
+            f"poi={model.parameter_names[self._poi]!r})"
+        )
 
     @property
     def template_names(self) -> tuple[str, ...]:
@@ -390,7 +431,7 @@ class HistFactoryLayer:
         -----
         With F(mu, t) = log CLs, the derivative in a template t is -(dF/dt) / (dF/dmu).
         """
-        alpha = 1.0 - check_level(level)
+        alpha = 1.0 - limit_level(level)
 
         def limits(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return Statistic(find_limit(dataset, alpha, nuisances), lambda g: {})
@@ -482,7 +523,8 @@ class HistFactoryLayer:
             raise TypeError(
                 f"templates is a {type(templates).__name__}, expected a mapping of names to tensors"
             )
-        return {**self._bound, **(templates or {})}
+        bound = {} if self._histograms is None else self._histograms.tensors
+        return {**bound, **(templates or {})}
 
     def _differentiates(self, templates: Templates) -> bool:
         inputs = self._inputs(templates).values()
@@ -506,12 +548,18 @@ class HistFactoryLayer:
         inputs = self._inputs(templates)
         replaced = [key for key in inputs if key != _DATA]
         shapes = {key: self._templates.place(key).shape for key in replaced}
+        uses_data = "observed" in choice or "fitted" in choice
         if _DATA in inputs:
+            if not uses_data:
+                raise ValueError(
+                    "'data' is passed, but Asimov data at nominal nuisances do not depend on it: "
+                    "pass data='observed' or nuisances='fitted' too"
+                )
             shapes[_DATA] = self._shape_of_data(inputs[_DATA])
-        elif not self._has_data and ("observed" in choice or "fitted" in choice):
+        elif uses_data and self._histograms is not None:
             raise ValueError("there are no observed data: pass them as the template 'data'")
         self._warn_of_what_stays(replaced)
-        shapes |= {"params": (len(self.model.parameters),), "mu": ()}
+        shapes |= {"params": (len(self._templates.model.parameters),), "mu": ()}
         self._last = {}
 
         def compute(values: dict[str, Array], index: int) -> Outcome:
@@ -551,7 +599,7 @@ class HistFactoryLayer:
         )
 
     def _shape_of_data(self, data: Tensor) -> tuple[int, ...]:
-        model = self.model
+        model = self._templates.model
         n, n_aux = model.n_bins, len(model.auxdata)
         return (n + n_aux,) if data.shape[-1:] == (n + n_aux,) else (n,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from nextstat._columns import Overflow, check_edges, finite_edges
 from nextstat._options import check_integer
+from nextstat.exceptions import FitWarning
 from nextstat.torch._smooth import Sums, smooth, softmax
 from nextstat.torch._tensors import as_column, as_floats, check_device
 
@@ -58,6 +60,8 @@ class SoftHistogram(torch.nn.Module):
 
     Raises
     ------
+    TypeError
+        If edges or the bandwidth are tensors that require a gradient.
     ValueError
         If edges do not increase or inner ones are not finite, the bandwidth is not positive, an
         option is none of those above, or options contradict each other: infinite edges with
@@ -92,6 +96,12 @@ class SoftHistogram(torch.nn.Module):
             raise ValueError(f"mode is {mode!r}, expected 'kde', 'sigmoid' or 'softmax'")
         if mode == "softmax" and isinstance(bin_edges, int | np.integer):
             bin_edges = np.arange(check_integer(bin_edges, "bin_edges", 1) + 1)
+        for name, given in {"bin_edges": bin_edges, "bandwidth": bandwidth}.items():
+            if isinstance(given, Tensor) and given.requires_grad:
+                raise TypeError(
+                    f"{name} is a tensor that requires a gradient, which would be lost: expected "
+                    "numbers, and learn_edges=True or learn_bandwidth=True to learn them"
+                )
         edges = check_edges(bin_edges)
         finite_edges(edges, overflow)
         if mode == "softmax" and (overflow != "keep" or density or learn_edges):
@@ -160,7 +170,7 @@ class SoftHistogram(torch.nn.Module):
         -------
         (n_bins,) Tensor of float64
             Counts, or their density; differentiable in the events, the weights, the bandwidth, and
-            what is learned.
+            what is learned. If all events are far outside of the bins, a `FitWarning` says so.
 
         Raises
         ------
@@ -227,13 +237,30 @@ class SoftHistogram(torch.nn.Module):
             if h.ndim:
                 h = as_column(h, "bandwidth", len(events))
         if self.mode != "softmax":
-            return smooth(events, weights, edges, h, self.mode, self.overflow)
+            sums = smooth(events, weights, edges, h, self.mode, self.overflow)
+            _warn_if_outside(events, edges, sums[0])
+            return sums
         if events.ndim != 2 or events.shape[1] != self.n_bins:
             found = tuple(events.shape)
             raise ValueError(f"x has shape {found}, expected (n_events, {self.n_bins}), a bin each")
         if h.ndim:
             raise ValueError(f"the temperature has shape {tuple(h.shape)}, expected one number")
         return softmax(events, weights, h)
+
+
+def _warn_if_outside(events: Tensor, edges: Tensor, yields: Tensor) -> None:
+    """Warn if all events are far outside of the same end, where no derivative is left."""
+    if len(events) == 0 or yields[1:-1].any():
+        return
+    low, high = events.detach().aminmax()
+    if low > edges[-1] or high < edges[0]:
+        warnings.warn(
+            f"all events are between {low.item():.3g} and {high.item():.3g}, outside of the bins "
+            f"from {edges[0].item():.3g} to {edges[-1].item():.3g}, where nothing is learned: do "
+            "the outputs lack a sigmoid?",
+            FitWarning,
+            stacklevel=4,
+        )
 
 
 def _positive(bandwidth: float) -> float:

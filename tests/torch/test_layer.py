@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyhf
 import pytest
 import torch
 from hypothesis import given, settings
@@ -69,10 +70,14 @@ def number(value: Tensor) -> float:
     return float(value.detach())
 
 
-def templates_of(model: HistFactoryModel) -> dict[str, Tensor]:
-    """All templates and the data, as leaves."""
-    whole = np.concatenate([model.data, model.auxdata])
-    return {name: tensor(x) for name, x in {**model.templates(), "data": whole}.items()}
+def templates_of(
+    model: HistFactoryModel, data: str = "asimov", nuisances: str = "nominal"
+) -> dict[str, Tensor]:
+    """All templates as leaves, and the data where a statistic of these depends on them."""
+    found = model.templates()
+    if data == "observed" or nuisances == "fitted":
+        found["data"] = np.concatenate([model.data, model.auxdata])
+    return {name: tensor(x) for name, x in found.items()}
 
 
 def check(
@@ -180,7 +185,7 @@ def test_derivatives(statistic: str, data: Any, nuisances: Any, codes: tuple[str
     options = {**STATISTICS[statistic], "data": data, "nuisances": nuisances}
     if codes == CODES[1] and (data, nuisances) == ("asimov", "nominal"):
         options.pop("asimov_mu", None)  # made at the kinks of the codes, see below
-    assert check(layer, templates_of(model), statistic, **options)
+    assert check(layer, templates_of(model, data, nuisances), statistic, **options)
 
 
 @pytest.mark.parametrize(("data", "nuisances"), KINDS)
@@ -193,7 +198,7 @@ def test_derivatives_at_an_active_bound(statistic: str, data: Any, nuisances: An
     stop = best[name] + 0.5 * best.error(name)
     layer = HistFactoryLayer(model, bounds={name: (stop, 5.0)}, init={name: stop})
     options = {**STATISTICS[statistic], "data": data, "nuisances": nuisances}
-    assert check(layer, templates_of(model), statistic, **options)
+    assert check(layer, templates_of(model, data, nuisances), statistic, **options)
 
 
 def test_derivatives_in_parameters_and_in_the_tested_value() -> None:
@@ -289,11 +294,97 @@ def test_everything_from_histograms() -> None:
     assert gradcheck(z0, tensors, eps=1e-5, rtol=1e-4)
 
 
+def layer_of_everything(staterror: Any) -> HistFactoryLayer:
+    """Two backgrounds, a variation, normalisations, and simulated events."""
+    return HistFactoryLayer.from_histograms(
+        tensor([2.0, 8.0]),
+        {"ttbar": tensor([60.0, 10.0]), "wjets": tensor([20.0, 5.0])},
+        variations={"jes": {"ttbar": (tensor([63.0, 12.0]), tensor([58.0, 9.0]))}},
+        norm_systematics={"luminosity": 0.02, "xsec": {"wjets": (0.9, 1.2)}},
+        staterror=staterror,
+        interpolation=("code1", "code0"),
+    )
+
+
+@pytest.mark.parametrize(
+    "staterror",
+    [
+        None,
+        tensor([5.0, 0.8]),
+        {"signal": tensor([0.1, 0.4]), "ttbar": tensor([3.0, 0.8]), "wjets": tensor([2.0, 0.0])},
+    ],
+)
+def test_model_and_workspace_of_a_layer(staterror: Any) -> None:
+    """What was trained is evaluated by the same functions as any model, and by pyhf."""
+    layer = layer_of_everything(staterror)
+    expected = number(layer.log_cls())
+    model = layer.model
+    np.testing.assert_array_equal(model.data, [82.0, 23.0])
+    background = nextstat.asimov_data(model, 0.0, nuisances="nominal")
+    test = nextstat.hypotest(model, 1.0, data=background)
+    assert np.log(test.expected[2]) == pytest.approx(expected, rel=1e-6)
+    workspace = layer.to_workspace()
+    codes = {"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code0"}}
+    theirs = pyhf.Workspace(workspace).model(modifier_settings=codes)
+    data = theirs.expected_data(_at_zero(theirs))
+    cls = pyhf.infer.hypotest(1.0, data, theirs, return_expected=True)[1]
+    assert np.log(float(cls)) == pytest.approx(expected, rel=2e-4)
+
+
+def _at_zero(model: pyhf.Model) -> list[float]:
+    """Suggested parameters without signal."""
+    values = list(model.config.suggested_init())
+    values[model.config.poi_index] = 0.0
+    return values
+
+
+def test_no_workspace_of_a_batch_or_a_model() -> None:
+    batch = HistFactoryLayer.from_histograms(tensor([[1.0, 2.0]] * 3), tensor([9.0, 5.0]))
+    for ask in (batch.to_workspace, lambda: batch.model):
+        with pytest.raises(ValueError, match=r"a batch of shape \(3,\), expected those of one"):
+            ask()
+    with pytest.raises(ValueError, match="made from a model"):
+        HistFactoryLayer(make_model()).to_workspace()
+
+
+def test_layers_say_what_they_are() -> None:
+    assert repr(layer_of_everything(None)) == (
+        "HistFactoryLayer(4 parameters, 2 bins in 1 channels, "
+        "samples=['signal', 'ttbar', 'wjets'], poi='mu')"
+    )
+
+
+def test_start_and_nominal_values_differ() -> None:
+    """Where fits start does not move the Asimov data."""
+    model = make_model()
+    name = next(n for n in model.parameter_names if n.startswith("jet"))
+    expected = number(HistFactoryLayer(model).q0())
+    assert number(HistFactoryLayer(model, init={name: 0.4}).q0()) == pytest.approx(expected)
+    fixed = number(HistFactoryLayer(model, fixed={name: 0.4}).q0())
+    assert fixed != pytest.approx(expected, rel=1e-3)
+    signal, background = tensor([3.0, 8.0]), tensor([40.0, 20.0])
+    pair = {"jes": (background * 1.1, background * 0.95)}
+    plain = HistFactoryLayer.from_histograms(signal, background, variations=pair)
+    held = HistFactoryLayer.from_histograms(
+        signal, background, variations=pair, fixed=["jes"], init={"mu": 0.5}, warm_start=False
+    )
+    alone = HistFactoryLayer.from_histograms(signal, background)
+    assert number(held.z0()) == pytest.approx(number(alone.z0()), rel=1e-9)
+    assert number(plain.z0()) < number(alone.z0())
+
+
+def test_data_that_are_not_used_are_refused() -> None:
+    model = make_model()
+    layer = HistFactoryLayer(model)
+    with pytest.raises(ValueError, match="pass data='observed' or nuisances='fitted' too"):
+        layer.upper_limit({"data": tensor(model.data)})
+
+
 @pytest.mark.parametrize("objective", ["fixed data", "fixed minimum"])
 def test_shortcuts_fail(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same test of derivatives does not let pass what forgets a way they come in."""
     model = make_model()
-    layer, inputs = HistFactoryLayer(model), templates_of(model)
+    layer = HistFactoryLayer(model)
     if objective == "fixed data":
         monkeypatch.setattr(Asimov, "settle", lambda *arguments: None)
         cases: list[tuple[str, dict[str, Any]]] = [
@@ -311,6 +402,8 @@ def test_shortcuts_fail(objective: str, monkeypatch: pytest.MonkeyPatch) -> None
             ("mu_uncertainty", {"data": "observed"}),
         ]
     for statistic, options in cases:
+        which = {key: options[key] for key in ("data", "nuisances") if key in options}
+        inputs = templates_of(model, **which)
         with pytest.raises(GradcheckError):
             check(layer, inputs, statistic, **options)
 
@@ -493,7 +586,10 @@ def test_no_background() -> None:
     layer = HistFactoryLayer.from_histograms(signal, background)
     with pytest.raises(FitError, match="give every bin some background"):
         layer.z0()
-    with pytest.warns(FitWarning, match="1 bins expect no events at mu=0, where derivatives"):
+    with pytest.warns(
+        FitWarning,
+        match="no events are expected at mu=0 in bin . of channel",
+    ):
         loss = layer.log_cls()
     loss.backward()
     assert signal.grad is not None
@@ -508,7 +604,7 @@ def test_empty_bins() -> None:
     layer = HistFactoryLayer.from_histograms(signal, background)
     two = HistFactoryLayer.from_histograms(tensor([2.0, 3.0]), tensor([10.0, 5.0]))
     for statistic in ("z0", "log_cls", "upper_limit"):
-        with pytest.warns(FitWarning, match="1 bins are empty in all samples"):
+        with pytest.warns(FitWarning, match="all samples are empty in bin"):
             value = getattr(layer, statistic)()
         assert number(value) == pytest.approx(number(getattr(two, statistic)()), rel=1e-8)
         for gradient in torch.autograd.grad(value, (signal, background)):
@@ -579,7 +675,7 @@ def test_limits_after_a_jump() -> None:
         assert number(layer.upper_limit(inputs)) == pytest.approx(number(expected), rel=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:.* bins expect no events")
+@pytest.mark.filterwarnings("ignore:no events are expected")
 def test_data_that_exclude_the_background() -> None:
     """Events where only signal can be: tests have values and derivatives, as `hypotest` has."""
     histograms = {

@@ -13,6 +13,7 @@ import torch
 from drawn_tensors import normal
 from torch import Tensor
 
+from nextstat.exceptions import FitWarning
 from nextstat.histogram import fill_histogram, smooth_histogram, softmax_histogram
 from nextstat.torch import SoftHistogram, scott_bandwidth
 
@@ -257,3 +258,22 @@ def test_impossible_types() -> None:
         histogram(np.zeros(3))
     with pytest.raises(TypeError, match=r"x holds torch\.complex64, expected real numbers"):
         histogram(torch.zeros(3, dtype=torch.complex64))
+
+
+def test_what_would_be_lost_is_refused() -> None:
+    width = torch.nn.Parameter(torch.tensor(0.1))
+    with pytest.raises(TypeError, match="bandwidth is a tensor that requires a gradient"):
+        SoftHistogram([0.0, 0.5, 1.0], width)
+    edges = torch.tensor([0.0, 0.5, 1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="learn_edges=True"):
+        SoftHistogram(edges, 0.1)
+
+
+@pytest.mark.parametrize("overflow", ["keep", "drop"])
+@pytest.mark.parametrize("side", [-30.0, 30.0])
+def test_outputs_without_a_sigmoid_are_noticed(overflow: Any, side: float) -> None:
+    histogram = SoftHistogram([0.0, 0.3, 0.6, 1.0], 0.05, overflow=overflow)
+    events = side + torch.randn(100, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(FitWarning, match="do the outputs lack a sigmoid"):
+        histogram(events)
+    histogram(torch.cat([events, torch.tensor([0.5])]))  # one event inside: no warning
