@@ -75,6 +75,14 @@ def test_each_page_is_in_one_toctree() -> None:
     assert sorted(entries) == sorted(pages | {f"auto_gallery/{path.stem}" for path in SCRIPTS})
 
 
+def test_landing_page_shows_its_output(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (DOCS / "index.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (output,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(code, "index.md", "exec"), {})
+    assert capsys.readouterr().out == output
+
+
 def test_gallery_shows_each_script() -> None:
     shown = re.findall(r"gallery/(\w+)\.py", (DOCS / "figures.rst").read_text(encoding="utf-8"))
     assert sorted(shown) == [script.stem for script in SCRIPTS]
