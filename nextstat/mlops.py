@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from nextstat._asimov import asimov_data
 from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._mlflow_names import mlflow_names
@@ -19,9 +20,6 @@ from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult, check_result
-
-if TYPE_CHECKING:
-    from nextstat.torch import HistFactoryLayer
 
 __all__ = [
     "StepTimer",
@@ -180,7 +178,7 @@ class StepTimer:
 
 
 def model_metrics(
-    model: HistFactoryModel | HistFactoryLayer,
+    model: HistFactoryModel,
     prefix: str = "",
     *,
     expected: bool = True,
@@ -190,39 +188,50 @@ def model_metrics(
 
     Parameters
     ----------
-    model : HistFactoryModel or HistFactoryLayer
-        Of a layer, whose tensors are bound or the model's own, everything is that of the Asimov
-        data with signal, and impacts follow from the covariance.
+    model : HistFactoryModel
+        Such as that of a `nextstat.torch.HistFactoryLayer`, ``layer.model``.
     prefix : str
         In front of every name, such as "val/".
     expected : bool
-        Whether `z0` of a model is the median under signal or that of the data. `mu` and what
-        follows belong to the fit of the data in both cases.
+        Whether everything is about the data expected with signal, nuisance parameters fitted to
+        the observed data as in `nextstat.significance`, or about the observed data.
     top_n : int
         Number of impacts; 0 for none.
 
     Returns
     -------
     dict of str to float
-        `z0`, `q0`, `converged` (1.0 or 0.0), ``error/<poi>``, ``impact/<name>`` of the nuisance
-        parameters with the largest total impact; of a model also `mu`, `nll`, `edm`, `time_ms` and
-        `n_active_bounds`. Where a fit does not converge, `z0` and `q0` are NaN, and impacts are
-        missing.
+        `z0`, `q0`, `mu`, ``error/<poi>``, `nll`, `edm`, `converged` (1.0 if all fits did, or 0.0),
+        `time_ms`, `n_active_bounds`, and ``impact/<name>`` of the nuisance parameters with the
+        largest total impact. Without convergence, `z0` and `q0` are NaN, and impacts are missing.
 
     Raises
     ------
     TypeError
-        If it is neither a model nor a layer.
+        If it is no model.
     ValueError
-        If there is no parameter of interest, or the layer has a batch.
+        If there is no parameter of interest.
     """
+    check_model(model)
     _check_prefix(prefix)
+    check_flag(expected, "expected")
     check_integer(top_n, "top_n", least=0)
-    if not isinstance(model, HistFactoryModel) and hasattr(model, "mu_uncertainty"):
-        found = _of_layer(model, top_n)  # known without importing torch
-    else:
-        found = _of_model(check_model(model), check_flag(expected, "expected"), top_n)
-    return {prefix + name: value for name, value in found.items()}
+    data = None
+    try:
+        data = asimov_data(model, mu=1.0) if expected else None
+        z0 = significance(model, data=data)
+    except FitError:
+        z0 = math.nan
+    result = fit(model, data)
+    metrics = {f"{prefix}z0": z0, f"{prefix}q0": z0**2, **_health(result, prefix)}
+    metrics[f"{prefix}n_active_bounds"] = float(len(result.active_bounds))
+    metrics[f"{prefix}error/{result.poi}"] = result.error(str(result.poi))
+    if math.isnan(z0):
+        metrics[f"{prefix}converged"] = 0.0
+    elif top_n and result.converged:
+        for row in rank_impact(model, top_n=top_n, data=data):
+            metrics[f"{prefix}impact/{row['name']}"] = row["total_impact"]
+    return metrics
 
 
 def ranking_table(
@@ -295,7 +304,7 @@ def run_summary(result: FitResult) -> dict[str, str | int | float | bool]:
     }
 
 
-def _health(result: FitResult, prefix: str = "", *, include_time: bool = True) -> dict[str, float]:
+def _health(result: FitResult, prefix: str, *, include_time: bool = True) -> dict[str, float]:
     """The numbers of a fit as a whole."""
     metrics = {
         f"{prefix}mu": result.mu,
@@ -305,47 +314,6 @@ def _health(result: FitResult, prefix: str = "", *, include_time: bool = True) -
     }
     if include_time:
         metrics[f"{prefix}time_ms"] = result.time_ms
-    return metrics
-
-
-def _of_model(model: HistFactoryModel, expected: bool, top_n: int) -> dict[str, float]:
-    try:
-        z0 = significance(model, expected=expected)
-    except FitError:
-        z0 = math.nan
-    result = fit(model)
-    metrics = {"z0": z0, "q0": z0**2, **_health(result)}
-    metrics["n_active_bounds"] = float(len(result.active_bounds))
-    metrics[f"error/{result.poi}"] = result.error(str(result.poi))
-    if top_n and result.converged:
-        rows = rank_impact(model, top_n=top_n)
-        metrics |= {f"impact/{row['name']}": row["total_impact"] for row in rows}
-    return metrics
-
-
-def _of_layer(layer: HistFactoryLayer, top_n: int) -> dict[str, float]:
-    names, poi = layer.model.parameter_names, layer._poi
-    try:
-        z0 = layer.z0()
-        covariance = layer.covariance()
-    except FitError:
-        nan = math.nan
-        return {"z0": nan, "q0": nan, "converged": 0.0, f"error/{names[poi]}": nan}
-    if z0.ndim:
-        raise ValueError(f"the layer has a batch of {tuple(z0.shape)}, expected a single model")
-    matrix = covariance.detach().cpu().numpy()
-    errors = np.sqrt(np.diag(matrix))
-    significant = z0.item()
-    metrics = {
-        "z0": significant,
-        "q0": significant**2,
-        "converged": 1.0,
-        f"error/{names[poi]}": float(errors[poi]),
-    }
-    moved = np.flatnonzero((errors > 0.0) & (np.arange(len(errors)) != poi))
-    impacts = 2.0 * np.abs(matrix[poi, moved]) / errors[moved]
-    for k in np.argsort(-impacts, kind="stable")[:top_n]:
-        metrics[f"impact/{names[moved[k]]}"] = float(impacts[k])
     return metrics
 
 

@@ -23,7 +23,7 @@ class LightningCallback(Callback):
     Parameters
     ----------
     build : callable
-        Takes the LightningModule, and gives the model or the layer to evaluate. It is called
+        Takes the LightningModule, and gives the model, or the layer, to evaluate. It is called
         without gradients.
     every_n_epochs : int
         Epochs from one evaluation to the next.
@@ -64,7 +64,8 @@ class LightningCallback(Callback):
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         with torch.no_grad():
-            metrics = model_metrics(
-                self.build(pl_module), self.prefix, expected=self.expected, top_n=self.top_n
-            )
-        pl_module.log_dict(metrics)
+            built = self.build(pl_module)
+        model = built.model if isinstance(built, HistFactoryLayer) else built
+        pl_module.log_dict(
+            model_metrics(model, self.prefix, expected=self.expected, top_n=self.top_n)
+        )

@@ -55,10 +55,11 @@ def test_trials_of_every_kind_are_logged() -> None:
         assert ("trial/z0" in row) == (trial.number != 4)
         if "trial/z0" in row:
             model = model_of(trial.params["rate"])
-            assert row["trial/z0"] == nextstat.significance(model, expected=True)
+            z0 = nextstat.significance(model, expected=True)
+            assert row["trial/z0"] == pytest.approx(z0, rel=1e-8)
             assert row["trial/converged"] == 1.0
             assert row["trial/impact/rate"] > 0.0
-    assert logged[0]["trial/value"] == logged[0]["trial/z0"] == study.trials[0].value
+            assert row.get("trial/value", z0) == z0
 
 
 def test_a_model_that_cannot_be_fitted_is_logged_as_such() -> None:
@@ -220,9 +221,10 @@ def test_lightning_logs_after_epochs_of_training(tmp_path: Path) -> None:
     assert [row["epoch"] for row in rows] == ["1", "3"]
     assert float(rows[1]["val/z0"]) > float(rows[0]["val/z0"])
     with torch.no_grad():
-        last = model_metrics(layer_of(module), "val/")
+        last = model_metrics(layer_of(module).model, "val/")
+    del last["val/time_ms"]
     for name, value in last.items():
-        assert float(rows[1][name]) == pytest.approx(value, rel=1e-5)
+        assert float(rows[1][name]) == pytest.approx(value, rel=1e-5, abs=1e-12)
     assert -module.loss(module.signal()).item() == pytest.approx(last["val/z0"], rel=1e-5)
 
 

@@ -30,7 +30,6 @@ from nextstat.mlops import (
     run_summary,
     significance_metrics,
 )
-from nextstat.torch import HistFactoryLayer
 
 
 def test_no_tracker_is_imported() -> None:
@@ -226,23 +225,23 @@ def test_run_summary_says_how_the_fit_went() -> None:
 
 def test_model_metrics_of_a_model() -> None:
     model = counting(RATE, STATISTICS)
-    metrics = model_metrics(model, "val/", top_n=2)
-    assert all(type(value) is float for value in metrics.values())
-    assert metrics["val/z0"] == nextstat.significance(model, expected=True)
-    assert metrics["val/q0"] == metrics["val/z0"] ** 2
-    result = nextstat.fit(model)
-    fit = {f"val/{key}": value for key, value in metrics_dict(result).items()}
-    del fit["val/time_ms"]
-    shared = fit.keys() & metrics.keys()
-    assert shared == {f"val/{key}" for key in ("mu", "nll", "edm", "converged", "error/mu")}
-    assert {key: metrics[key] for key in shared} == {key: fit[key] for key in shared}
-    impacts = {key: value for key, value in metrics.items() if key.startswith("val/impact/")}
-    assert impacts == {
-        f"val/impact/{row['name']}": row["total_impact"] for row in rank_impact(model, top_n=2)
-    }
-    observed = model_metrics(model, expected=False, top_n=0)
-    assert observed["z0"] == nextstat.significance(model)
-    assert not any(key.startswith("impact/") for key in observed)
+    asimov = nextstat.asimov_data(model, mu=1.0)
+    for expected, data in ((True, asimov), (False, None)):
+        metrics = model_metrics(model, "val/", expected=expected, top_n=2)
+        assert all(type(value) is float for value in metrics.values())
+        z0 = nextstat.significance(model, expected=expected)
+        assert metrics["val/z0"] == pytest.approx(z0, rel=1e-8)
+        assert metrics["val/q0"] == metrics["val/z0"] ** 2
+        fit = metrics_dict(nextstat.fit(model, data), "val/", include_time=False)
+        for name in ("mu", "nll", "edm", "converged", "error/mu"):
+            assert metrics[f"val/{name}"] == fit[f"val/{name}"]
+        rows = rank_impact(model, top_n=2, data=data)
+        impacts = {key: value for key, value in metrics.items() if key.startswith("val/impact/")}
+        assert impacts == {f"val/impact/{row['name']}": row["total_impact"] for row in rows}
+        assert metrics["val/time_ms"] > 0.0
+        assert metrics["val/n_active_bounds"] == 0.0
+        assert len(metrics) == 11
+    assert len(model_metrics(model, top_n=0)) == 9
 
 
 def test_model_metrics_of_a_failing_model() -> None:
@@ -252,43 +251,6 @@ def test_model_metrics_of_a_failing_model() -> None:
     assert math.isnan(metrics["z0"])
     assert math.isnan(metrics["error/mu"])
     assert not any(key.startswith("impact/") for key in metrics)
-
-
-def test_model_metrics_of_a_layer_are_those_of_the_model() -> None:
-    signal, background = torch.tensor([5.0, 10.0]), torch.tensor([50.0, 40.0])
-    shifted = torch.tensor([52.0, 45.0]), torch.tensor([48.0, 36.0])
-    layer = HistFactoryLayer.from_histograms(
-        signal.requires_grad_(),
-        background,
-        variations={"shape": shifted},
-        norm_systematics={"rate": {"background": (0.9, 1.1)}},
-    )
-    both = {"hi_data": shifted[0].tolist(), "lo_data": shifted[1].tolist()}
-    norm = {"hi": 1.1, "lo": 0.9}
-    model = counting(("shape", "histosys", both), ("rate", "normsys", norm))
-    nominal = nextstat.asimov_data(model, mu=1.0, nuisances="nominal")
-    metrics = model_metrics(layer, "val/", top_n=1)
-    assert metrics["val/z0"] == pytest.approx(nextstat.significance(model, data=nominal), rel=1e-6)
-    assert metrics["val/q0"] == pytest.approx(metrics["val/z0"] ** 2)
-    assert metrics["val/converged"] == 1.0
-    error = nextstat.fit(model, nominal).error("mu")
-    assert metrics["val/error/mu"] == pytest.approx(error, rel=1e-4)
-    (largest,) = rank_impact(model, data=nominal, method="covariance", top_n=1)
-    assert len(metrics) == 5
-    assert metrics[f"val/impact/{largest['name']}"] == pytest.approx(
-        largest["total_impact"], rel=1e-4
-    )
-
-
-def test_model_metrics_of_a_failing_layer() -> None:
-    nothing = torch.tensor([10.0, 0.0])  # discovery with the second bin would be infinite
-    layer = HistFactoryLayer.from_histograms(torch.tensor([5.0, 5.0]), nothing)
-    metrics = model_metrics(layer)
-    assert metrics["converged"] == 0.0
-    assert math.isnan(metrics["z0"])
-    batch = HistFactoryLayer.from_histograms(torch.ones(3, 2), torch.ones(2))
-    with pytest.raises(ValueError, match=r"batch of \(3,\)"):
-        model_metrics(batch)
 
 
 NAMES = st.text(st.sampled_from("/.-_ x25bin[]+#:µé0"), min_size=1, max_size=12)

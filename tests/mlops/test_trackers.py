@@ -35,14 +35,17 @@ ODD = {"nan": math.nan, "up": math.inf, "down": -math.inf, "whole": 1.0}
 
 
 @pytest.fixture(params=["sqlite", "server"])
-def experiment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+def experiment(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A new experiment of MLflow, and its client; what is global is put back."""
     uri = request.getfixturevalue(f"{request.param}_uri")
-    monkeypatch.chdir(request.getfixturevalue("tmp_path"))
+    client = MlflowClient(uri)
+    # Without a server, artifacts would go to ./mlruns.
+    folder = (tmp_path / "artifacts").as_uri() if request.param == "sqlite" else None
+    experiment_id = client.create_experiment(request.node.name, artifact_location=folder)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment(request.node.name)
-    yield MlflowClient(uri)
+    mlflow.set_experiment(experiment_id=experiment_id)
+    yield client
     mlflow.end_run()
     mlflow.set_tracking_uri(before)
 
