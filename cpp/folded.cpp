@@ -9,7 +9,7 @@ namespace nextstat {
 
 namespace {
 
-constexpr double noticed = 0.1;  // in statistical errors
+constexpr double noticed = 0.2;  // in statistical errors
 
 // Both variations of the expectation by one parameter, and the expectation. (n_bins,) each
 struct Variations {

@@ -12,7 +12,7 @@
 namespace nextstat {
 
 // Parameters, in the caller's order, whose variations fold the expectation of their bins by more
-// than a tenth of its statistical error, all bins together.
+// than a fifth of its statistical error, all bins together.
 std::vector<int> folded_parameters(const ModelSpec& spec);
 
 }  // namespace nextstat
