@@ -352,7 +352,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
     def feature_importances_(self) -> Vector:
         """Impact of every nuisance parameter on the signal strength, (n_nuisances,).
 
-        The total post-fit impact |up| + |down| of `nextstat.interpret.rank_impact`, in units of
+        The total post-fit impact ``|up| + |down|`` of `nextstat.interpret.rank_impact`, in units of
         mu, not normalised; in the order of `nuisance_names_`. mu may become negative.
 
         They are those of the training templates. Where these hold scores of a classifier that was

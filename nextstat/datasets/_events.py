@@ -134,7 +134,9 @@ def make_events(
         `systematics` : dict
             Relative size of each.
         `feature_names`, `target_names` : list of str
+            Columns of `data`, and labels.
         `DESCR` : str
+            What the events are.
 
     Raises
     ------
