@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["demo", "tests", "lint", "types"]
+nox.options.sessions = ["demo", "tests", "docs", "lint", "types"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 CPP = sorted(str(path) for path in Path("cpp").rglob("*") if path.suffix in (".cpp", ".h"))
@@ -49,6 +49,13 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     session.chdir(session.create_tmp())  # away from the sources, which hold no extension modules
     session.run("python", "-m", "mypy.stubtest", *EXTENSIONS)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site; any warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "docs", "docs/_build/html")
 
 
 @nox.session
