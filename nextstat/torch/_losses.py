@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,10 +48,16 @@ class _Loss(nn.Module):
         self._sample = Sample(self.layer._templates.model, signal_sample_name)
         self._choice: dict[str, Any] = {"data": data, "nuisances": nuisances}
 
-    def _templates(
-        self, histogram: Tensor, templates: Mapping[str, Tensor] | None
-    ) -> dict[str, Tensor]:
-        return {**self._sample.split(histogram), **(templates or {})}
+    def forward(self, histogram: Tensor, templates: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The loss, (...), of a signal histogram, (..., n_bins), channel after channel.
+
+        Other templates can be tensors too, by the names of the layer's `template_names`.
+        """
+        return self._statistic({**self._sample.split(histogram), **(templates or {})})
+
+    @abstractmethod
+    def _statistic(self, templates: dict[str, Tensor]) -> Tensor:
+        """The loss from all templates that change."""
 
 
 class SignificanceLoss(_Loss):
@@ -86,13 +93,8 @@ class SignificanceLoss(_Loss):
         self.negate = negate
         self.mu = mu
 
-    def forward(self, histogram: Tensor, templates: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The loss, (...), of a signal histogram, (..., n_bins), channel after channel.
-
-        Other templates can be tensors too; see `HistFactoryLayer.z0`.
-        """
-        changed = self._templates(histogram, templates)
-        z0 = self.layer.z0(changed, asimov_mu=self.mu, **self._choice)
+    def _statistic(self, templates: dict[str, Tensor]) -> Tensor:
+        z0 = self.layer.z0(templates, asimov_mu=self.mu, **self._choice)
         return -z0 if self.negate else z0
 
 
@@ -123,13 +125,9 @@ class CLsLoss(_Loss):
         self.mu = mu
         self.log = log
 
-    def forward(self, histogram: Tensor, templates: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The loss, (...), of a signal histogram, (..., n_bins), channel after channel.
-
-        Other templates can be tensors too; see `HistFactoryLayer.log_cls`.
-        """
+    def _statistic(self, templates: dict[str, Tensor]) -> Tensor:
         statistic = self.layer.log_cls if self.log else self.layer.cls
-        return statistic(self._templates(histogram, templates), mu=self.mu, **self._choice)
+        return statistic(templates, mu=self.mu, **self._choice)
 
 
 class UpperLimitLoss(_Loss):
@@ -155,13 +153,8 @@ class UpperLimitLoss(_Loss):
         super().__init__(model, signal_sample_name, data=data, nuisances=nuisances)
         self.level = level
 
-    def forward(self, histogram: Tensor, templates: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The loss, (...), of a signal histogram, (..., n_bins), channel after channel.
-
-        Other templates can be tensors too; see `HistFactoryLayer.upper_limit`.
-        """
-        changed = self._templates(histogram, templates)
-        return self.layer.upper_limit(changed, level=self.level, **self._choice)
+    def _statistic(self, templates: dict[str, Tensor]) -> Tensor:
+        return self.layer.upper_limit(templates, level=self.level, **self._choice)
 
 
 class MuUncertaintyLoss(_Loss):
@@ -187,10 +180,5 @@ class MuUncertaintyLoss(_Loss):
         super().__init__(model, signal_sample_name, data=data, nuisances=nuisances)
         self.mu = mu
 
-    def forward(self, histogram: Tensor, templates: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The loss, (...), of a signal histogram, (..., n_bins), channel after channel.
-
-        Other templates can be tensors too; see `HistFactoryLayer.mu_uncertainty`.
-        """
-        changed = self._templates(histogram, templates)
-        return self.layer.mu_uncertainty(changed, asimov_mu=self.mu, **self._choice)
+    def _statistic(self, templates: dict[str, Tensor]) -> Tensor:
+        return self.layer.mu_uncertainty(templates, asimov_mu=self.mu, **self._choice)
