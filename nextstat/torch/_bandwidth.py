@@ -160,7 +160,16 @@ class BandwidthAnnealing:
         return {key: value for key, value in vars(self).items() if key != "histogram"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is of something else.
+        """
+        own = self.state_dict()
+        if state_dict.keys() != own.keys():
+            raise ValueError(f"the state has {sorted(state_dict)}, expected {sorted(own)}")
         vars(self).update(state_dict)
 
 
