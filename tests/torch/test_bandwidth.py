@@ -117,9 +117,8 @@ def test_annealing() -> None:
     again.load_state_dict(first.state_dict())
     again.step()
     assert resumed.bandwidth.item() == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="the state has .*'stop'.*, expected"):
+    with pytest.raises(ValueError, match=r"the state has .*'stop'.*, expected"):
         again.load_state_dict({"stop": 1.0})
-
 
 
 def test_annealing_between_passes() -> None:
