@@ -23,9 +23,11 @@ constexpr double edge_reach = 40.0;  // in units of the rounding: where nothing 
 constexpr int max_halvings = 40;
 constexpr int max_polish_steps = 5;
 constexpr int max_refinements = 4;
-constexpr double refinement = 0.25;  // of the EDM, by a step that is worth it
-constexpr double well_below = 0.4;   // of what the quadratic model says: another basin
-constexpr double rounding = 1e-9;    // of differences in nll
+constexpr double refinement = 0.25;   // of the EDM, by a step that is worth it
+constexpr double well_below = 0.4;    // of what the quadratic model says: another basin
+constexpr double rounding = 1e-9;     // of differences in nll
+constexpr double flat_gain = 1e-12;   // in nll, by a slope at a kink that counts as none
+constexpr double beside_kink = 0.01;  // where the two sides of a flat kink are compared
 
 bool all_finite(const Doubles& x) {
   double sum = 0.0;
@@ -59,8 +61,9 @@ void Minimizer::load(const FitProblem& problem) {
 }
 
 // What one descent remembers, forgotten.
-void Minimizer::restart(const Data& data) {
+void Minimizer::restart(const Data& data, const FitProblem& problem) {
   data_ = &data;
+  last_iteration_ = point.n_iterations + problem.max_iterations;
   point.at_edge = crossed_ = false;
   std::fill(moved_.begin(), moved_.end(), 0);
 }
@@ -78,8 +81,34 @@ bool Minimizer::make_finite() {
   return std::isfinite(kernels_.nll(model_, *data_, point.theta.data(), evaluation_));
 }
 
+// Whether a slope is so small that following it gains nothing.
+bool Minimizer::is_flat(int p, double slope) const {
+  const double weight = model_.inverse_variance[p] > 0.0 ? model_.inverse_variance[p] : 1.0;
+  return 0.5 * slope * slope <= flat_gain * weight;
+}
+
+// Whether a parameter stands at the kink of its interpolation, and that is no bound.
+bool Minimizer::at_kink(int p) const {
+  const auto& kinked = model_.kinked;
+  return point.theta[p] == 0.0 && lower_[p] < 0.0 && upper_[p] > 0.0 &&
+         std::find(kinked.begin(), kinked.end(), p) != kinked.end();
+}
+
+// Whether a parameter at a flat kink finds a lower nll below it, and not a lower one yet above.
+bool Minimizer::falls_below(int p) {
+  double nll[3];
+  for (const int side : {-1, 0, 1}) {
+    trial_ = point.theta;
+    trial_[p] = std::min(std::max(side * beside_kink, lower_[p]), upper_[p]);
+    ++point.n_evaluations;
+    nll[side + 1] = kernels_.nll(model_, *data_, trial_.data(), evaluation_);
+  }
+  return nll[0] < nll[1] && nll[0] < nll[2];
+}
+
 // Cuts the bounds at the kinks, on the side where the nll falls faster; pins where it rises on
-// both.
+// both. Where it is flat on both, as in Asimov data, the side is the upper one, unless only the
+// lower leads down.
 void Minimizer::choose_sides() {
   range_ = {lower_, upper_, fixed_};
   bool at_kink = false;
@@ -103,9 +132,11 @@ void Minimizer::choose_sides() {
     if (fixed_[p] || point.theta[p] != 0.0) continue;
     const double up = upper_[p] > 0.0 ? -slope_above_[p] : 0.0;   // how fast it falls upwards
     const double down = lower_[p] < 0.0 ? slope_below_[p] : 0.0;  // and downwards
-    point.theta[p] = up >= down ? 0.0 : -0.0;
-    range_.frozen[p] = up <= 0.0 && down <= 0.0;
-    (up >= down ? range_.lower : range_.upper)[p] = point.theta[p];
+    const bool flat = is_flat(p, up) && is_flat(p, down);
+    const bool above = flat ? !falls_below(p) : up >= down;
+    point.theta[p] = above ? 0.0 : -0.0;
+    range_.frozen[p] = !flat && up <= 0.0 && down <= 0.0;
+    (above ? range_.lower : range_.upper)[p] = point.theta[p];
   }
 }
 
@@ -195,10 +226,9 @@ bool Minimizer::escape_saddle() {
 
 void Minimizer::run(const Data& data, const FitProblem& problem) {
   load(problem);
-  restart(data);
+  restart(data, problem);
   point.status = iterate(problem);
   try_other_basins(data, problem);
-  if (data_ == &data) return;
   data_ = &data;
   point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);
 }
@@ -231,12 +261,13 @@ void Minimizer::try_other_basins(const Data& data, const FitProblem& problem) {
       if (!leads_elsewhere(p, data.center[p] + side * width)) continue;
       const Minimum here = point;
       point.theta = trial_;
-      restart(data);
+      restart(data, problem);
       point.status = iterate(problem);
       trial_ = here.theta;
       if (point.status == FitStatus::converged && rise_of_trial() > rounding) continue;
       const int n_iterations = point.n_iterations, n_evaluations = point.n_evaluations;
       point = here;
+      data_ = &data;
       differentiate();  // the quadratic model is that of the minimum again
       point = here;
       point.n_iterations = n_iterations;
@@ -274,13 +305,16 @@ FitStatus Minimizer::judge(double tolerance) {
     point.undetermined = model_.external[point.factor.weakest];
     return FitStatus::singular;
   }
-  const std::vector<char> held = point.held;
+  const std::vector<char> before = point.held;
+  std::vector<char> held = before;
   for (int i = 0; i < model_.n_params; ++i) {
-    if (!held[i] || range_.frozen[i]) continue;
+    if (!before[i] || range_.frozen[i]) continue;
     const double gain = 0.5 * point.gradient[i] * point.gradient[i];
-    if (gain <= tolerance * std::fabs(quadratic_.diagonal(i))) point.held[i] = 0;
+    if (gain > tolerance * std::fabs(quadratic_.diagonal(i))) continue;
+    point.held[i] = 0;
+    if (at_kink(i)) held[i] = 0;  // it has an error, that of the side it is on
   }
-  if (point.held == held) return FitStatus::converged;
+  if (point.held == before) return FitStatus::converged;
   const bool definite = quadratic_.factorise_undamped();
   const bool determined = definite && point.factor.weakest_pivot >= least;
   if (!determined) {
@@ -322,10 +356,13 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
       refine(problem.precision);
       return judge(problem.tolerance);
     }
-    if (point.n_iterations == problem.max_iterations) return FitStatus::max_iterations;
+    if (point.n_iterations == last_iteration_) return FitStatus::max_iterations;
+    bool sharper = false;
     while (!search_line(quadratic_.slope())) {
       const bool solved = step == Outcome::solved && !quadratic_.damped();
       if (solved && point.edm < problem.tolerance) {
+        sharper = sharpen_edges() || move_to_kinks(problem.tolerance);
+        if (sharper) break;
         refine(problem.precision);
         return judge(problem.tolerance);
       }
@@ -333,7 +370,7 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
       step = quadratic_.solve();
       if (step == Outcome::indefinite) return FitStatus::stalled;
     }
-    ++point.n_iterations;
+    if (!sharper) ++point.n_iterations;
   }
 }
 

@@ -47,12 +47,15 @@ class Minimizer {
  private:
   FitStatus iterate(const FitProblem& problem);
   void try_other_basins(const Data& data, const FitProblem& problem);
-  void restart(const Data& data);
+  void restart(const Data& data, const FitProblem& problem);
   bool leads_elsewhere(int param, double value);
   double rise_of_trial();
   void load(const FitProblem& problem);
   bool make_finite();
   void choose_sides();
+  bool falls_below(int param);
+  bool is_flat(int param, double slope) const;
+  bool at_kink(int param) const;
   bool move_to_kinks(double tolerance);
   bool crosses_edge() const;
   bool sharpen_edges();
@@ -66,6 +69,7 @@ class Minimizer {
   const Data* data_ = nullptr;  // given, or rounded_
   std::optional<Data> rounded_;
   bool crossed_ = false;  // an edge, by a step or a trial
+  int last_iteration_ = 0;
   const Kernels& kernels_;
   Evaluation evaluation_;
   Doubles lower_, upper_;  // the bounds asked for

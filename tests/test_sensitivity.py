@@ -19,7 +19,7 @@ from scipy.special import digamma
 import nextstat
 from nextstat import _core
 from nextstat._problem import make_problem
-from nextstat._sensitivity import FIELDS, TEMPLATES, Asimov, Dataset, Derivatives, sizes
+from nextstat._sensitivity import FIELDS, Asimov, Dataset, Derivatives, sizes
 from nextstat._statistics import (
     Statistic,
     covariance,
@@ -33,7 +33,7 @@ from nextstat._statistics import (
 )
 from nextstat._warm_profile import WarmProfile
 from nextstat.datasets import make_workspace
-from nextstat.model import HistFactoryModel
+from nextstat.model import NUMBERS, HistFactoryModel
 
 Vector = npt.NDArray[np.float64]
 test_statistic.__test__ = False  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ def make_model(seed: int, codes: tuple[str, str] = CODES[0], **options: object) 
 
 def field(model: HistFactoryModel, name: str) -> Vector:
     """What a derivative is in."""
-    if name in TEMPLATES:
+    if name in NUMBERS:
         return np.array(model._compiled.arrays[name], dtype=np.float64)
     return np.array({"data": model.data, "aux": model.auxdata}[name])
 
@@ -101,7 +101,7 @@ def test_nll(seed: int, codes: tuple[str, str], data: st.DataObject) -> None:
 
     def nll(t: float) -> float:
         moved = values + t * direction
-        changed = replace_arrays(model, {name: moved}) if name in TEMPLATES else model
+        changed = replace_arrays(model, {name: moved}) if name in NUMBERS else model
         n, aux = model.data, model.auxdata
         n, aux = (moved if name == "data" else n), (moved if name == "aux" else aux)
         theta = moved if name == "params" else params
@@ -225,7 +225,7 @@ def evaluate(
     options: dict[str, Any],
 ) -> tuple[float, dict[str, Vector]]:
     """A statistic with one field replaced."""
-    changed = replace_arrays(model, {name: values}) if name in TEMPLATES else model
+    changed = replace_arrays(model, {name: values}) if name in NUMBERS else model
     n = values if name == "data" else model.data
     aux = values if name == "aux" else model.auxdata
     mu = 0.0 if "CLs" in statistic or statistic == "qtilde" else 1.0
