@@ -6,6 +6,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from nextstat._metric_values import number
+
 _LONGEST = 250  # characters, MLflow's MAX_ENTITY_KEY_LENGTH
 _DIGEST = 16  # characters of a hash that tells names apart which are cut
 
@@ -38,7 +40,7 @@ def mlflow_names(metrics: Mapping[str, float]) -> dict[str, float]:
     Parameters
     ----------
     metrics : mapping of str to float
-        Such as `metrics_dict` gives.
+        Such as `metrics_dict` gives. Numbers of any kind, also in arrays and tensors.
 
     Returns
     -------
@@ -47,13 +49,22 @@ def mlflow_names(metrics: Mapping[str, float]) -> dict[str, float]:
 
     Raises
     ------
+    TypeError
+        If it is no mapping, a name is no string, or a value no number.
     ValueError
         If a name is empty.
     """
-    return {_allowed(name): value for name, value in metrics.items()}
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"metrics is a {type(metrics).__name__}, expected a mapping of names to numbers, such "
+            "as metrics_dict gives"
+        )
+    return {_allowed(name): number(value, f"metrics[{name!r}]") for name, value in metrics.items()}
 
 
-def _allowed(name: str) -> str:
+def _allowed(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"a metric has the name {name!r}, expected a string")
     if not name:
         raise ValueError("a metric has an empty name, which MLflow does not take")
     index = _INDEX.search(name)

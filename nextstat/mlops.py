@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nextstat._asimov import asimov_data
-from nextstat._fit import fit
-from nextstat._hypotest import significance
+from nextstat._metric_values import check_prefix, health, number
 from nextstat._mlflow_names import mlflow_names
-from nextstat._options import check_flag, check_integer
-from nextstat._problem import check_model
-from nextstat.exceptions import FitError
+from nextstat._model_metrics import model_metrics
+from nextstat._options import check_flag
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult, check_result
@@ -68,8 +65,8 @@ def metrics_dict(
         If an extra metric has the name of another.
     """
     result = check_result(result)
-    _check_prefix(prefix)
-    metrics = _health(result, prefix, include_time=check_flag(include_time, "include_time"))
+    check_prefix(prefix)
+    metrics = health(result, prefix, include_time=check_flag(include_time, "include_time"))
     for kind, values in (("param", result.values), ("error", result.errors)):
         names = map(f"{prefix}{kind}/".__add__, result.parameter_names)
         metrics.update(zip(names, values.tolist(), strict=True))
@@ -82,7 +79,7 @@ def metrics_dict(
             raise TypeError(f"extra has the name {name!r}, expected a string that is not empty")
         if prefix + name in metrics:
             raise ValueError(f"extra[{name!r}] would replace the metric {prefix + name!r}")
-        metrics[prefix + name] = _number(value, f"extra[{name!r}]")
+        metrics[prefix + name] = number(value, f"extra[{name!r}]")
     return metrics
 
 
@@ -118,7 +115,7 @@ def significance_metrics(
     ValueError
         If one of them is negative. NaN and infinity are what they are.
     """
-    _check_prefix(prefix)
+    check_prefix(prefix)
     z = _not_negative(z0, "z0", "; of the loss -Z0, pass -loss")
     metrics = {
         f"{prefix}z0": z,
@@ -137,12 +134,21 @@ class StepTimer:
     Attributes
     ----------
     elapsed_ms : float
-        Duration of the last step that was stopped; NaN before the first.
+        Duration of the last step that was stopped; NaN before the first. RuntimeError while one is
+        running: it would be that of the step before.
     """
 
     def __init__(self) -> None:
-        self.elapsed_ms = math.nan
+        self._elapsed_ms = math.nan
         self._started: float | None = None
+
+    @property
+    def elapsed_ms(self) -> float:
+        if self._started is not None:
+            raise RuntimeError(
+                "the timer is running: read elapsed_ms after stop(), or after the with block"
+            )
+        return self._elapsed_ms
 
     def start(self) -> None:
         """Start, or start again."""
@@ -164,9 +170,9 @@ class StepTimer:
         now = time.perf_counter()
         if self._started is None:
             raise RuntimeError("the timer is not running: call start() before stop()")
-        self.elapsed_ms = 1e3 * (now - self._started)
+        self._elapsed_ms = 1e3 * (now - self._started)
         self._started = None
-        return self.elapsed_ms
+        return self._elapsed_ms
 
     def __enter__(self) -> StepTimer:
         self.start()
@@ -175,63 +181,6 @@ class StepTimer:
     def __exit__(self, *exception: object) -> None:
         if self._started is not None:
             self.stop()
-
-
-def model_metrics(
-    model: HistFactoryModel,
-    prefix: str = "",
-    *,
-    expected: bool = True,
-    top_n: int = 10,
-) -> dict[str, float]:
-    """What a model is worth and how its fit went: for every epoch of a training, or every trial.
-
-    Parameters
-    ----------
-    model : HistFactoryModel
-        Such as that of a `nextstat.torch.HistFactoryLayer`, ``layer.model``.
-    prefix : str
-        In front of every name, such as "val/".
-    expected : bool
-        Whether everything is about the data expected with signal, nuisance parameters fitted to
-        the observed data as in `nextstat.significance`, or about the observed data.
-    top_n : int
-        Number of impacts; 0 for none.
-
-    Returns
-    -------
-    dict of str to float
-        `z0`, `q0`, `mu`, ``error/<poi>``, `nll`, `edm`, `converged` (1.0 if all fits did, or 0.0),
-        `time_ms`, `n_active_bounds`, and ``impact/<name>`` of the nuisance parameters with the
-        largest total impact. Without convergence, `z0` and `q0` are NaN, and impacts are missing.
-
-    Raises
-    ------
-    TypeError
-        If it is no model.
-    ValueError
-        If there is no parameter of interest.
-    """
-    check_model(model)
-    _check_prefix(prefix)
-    check_flag(expected, "expected")
-    check_integer(top_n, "top_n", least=0)
-    data = None
-    try:
-        data = asimov_data(model, mu=1.0) if expected else None
-        z0 = significance(model, data=data)
-    except FitError:
-        z0 = math.nan
-    result = fit(model, data)
-    metrics = {f"{prefix}z0": z0, f"{prefix}q0": z0**2, **_health(result, prefix)}
-    metrics[f"{prefix}n_active_bounds"] = float(len(result.active_bounds))
-    metrics[f"{prefix}error/{result.poi}"] = result.error(str(result.poi))
-    if math.isnan(z0):
-        metrics[f"{prefix}converged"] = 0.0
-    elif top_n and result.converged:
-        for row in rank_impact(model, top_n=top_n, data=data):
-            metrics[f"{prefix}impact/{row['name']}"] = row["total_impact"]
-    return metrics
 
 
 def ranking_table(
@@ -304,38 +253,8 @@ def run_summary(result: FitResult) -> dict[str, str | int | float | bool]:
     }
 
 
-def _health(result: FitResult, prefix: str, *, include_time: bool = True) -> dict[str, float]:
-    """The numbers of a fit as a whole."""
-    metrics = {
-        f"{prefix}mu": result.mu,
-        f"{prefix}nll": result.nll,
-        f"{prefix}edm": result.edm,
-        f"{prefix}converged": float(result.converged),
-    }
-    if include_time:
-        metrics[f"{prefix}time_ms"] = result.time_ms
-    return metrics
-
-
-def _check_prefix(prefix: object) -> None:
-    if not isinstance(prefix, str):
-        raise TypeError(f"prefix is {prefix!r}, expected a string")
-
-
-def _number(value: object, name: str) -> float:
-    """The single number in a value, which may be an array or a tensor."""
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError):
-        shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
-        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}{shape}"
-        raise TypeError(f"{name} is {found}, expected a number") from None
-
-
 def _not_negative(value: object, name: str, hint: str = "") -> float:
-    number = _number(value, name)
-    if number < 0.0:
-        raise ValueError(f"{name} is {number:g}, expected a number that is not negative{hint}")
-    return abs(number)  # no -0.0, which is what -loss is where there is no significance
+    found = number(value, name)
+    if found < 0.0:
+        raise ValueError(f"{name} is {found:g}, expected a number that is not negative{hint}")
+    return abs(found)  # no -0.0, which is what -loss is where there is no significance

@@ -142,7 +142,17 @@ RESULT = nextstat.fit(counting(RATE))
         (lambda: model_metrics(counting(), top_n=-1), ValueError, "top_n is -1"),
         (lambda: model_metrics(counting(), expected=1), TypeError, "expected is 1"),
         (lambda: run_summary(counting()), TypeError, "fit it first"),
+        (lambda: model_metrics(counting(), nuisances="best"), ValueError, "nuisances is 'best'"),
+        (lambda: model_metrics(counting(), prefix=None), TypeError, "prefix is None"),
         (lambda: mlflow_names({"": 1.0}), ValueError, "empty name"),
+        (lambda: mlflow_names({3: 1.0}), TypeError, "has the name 3, expected a string"),
+        (lambda: mlflow_names("mu"), TypeError, "metrics is a str, expected a mapping"),
+        (lambda: mlflow_names(RESULT), TypeError, "a FitResult, .*such as metrics_dict gives"),
+        (
+            lambda: mlflow_names(run_summary(RESULT)),
+            TypeError,
+            r"metrics\['status'\] is 'converged', expected a number",
+        ),
         (StepTimer().stop, RuntimeError, "not running"),
     ],
 )
@@ -170,6 +180,8 @@ def test_timer_measures_steps() -> None:
     assert math.isnan(timer.elapsed_ms)
     for _ in range(2):
         timer.start()
+        with pytest.raises(RuntimeError, match="running: read elapsed_ms after"):
+            _ = timer.elapsed_ms
         began = time.perf_counter()
         time.sleep(0.02)
         least = 1e3 * (time.perf_counter() - began)
@@ -223,36 +235,6 @@ def test_run_summary_says_how_the_fit_went() -> None:
     assert "free" in str(failed["message"])
 
 
-def test_model_metrics_of_a_model() -> None:
-    model = counting(RATE, STATISTICS)
-    asimov = nextstat.asimov_data(model, mu=1.0)
-    for expected, data in ((True, asimov), (False, None)):
-        metrics = model_metrics(model, "val/", expected=expected, top_n=2)
-        assert all(type(value) is float for value in metrics.values())
-        z0 = nextstat.significance(model, expected=expected)
-        assert metrics["val/z0"] == pytest.approx(z0, rel=1e-8)
-        assert metrics["val/q0"] == metrics["val/z0"] ** 2
-        fit = metrics_dict(nextstat.fit(model, data), "val/", include_time=False)
-        for name in ("mu", "nll", "edm", "converged", "error/mu"):
-            assert metrics[f"val/{name}"] == fit[f"val/{name}"]
-        rows = rank_impact(model, top_n=2, data=data)
-        impacts = {key: value for key, value in metrics.items() if key.startswith("val/impact/")}
-        assert impacts == {f"val/impact/{row['name']}": row["total_impact"] for row in rows}
-        assert metrics["val/time_ms"] > 0.0
-        assert metrics["val/n_active_bounds"] == 0.0
-        assert len(metrics) == 11
-    assert len(model_metrics(model, top_n=0)) == 9
-
-
-def test_model_metrics_of_a_failing_model() -> None:
-    with pytest.warns(FitWarning, match="singular"):
-        metrics = model_metrics(counting(*FREE))
-    assert metrics["converged"] == 0.0
-    assert math.isnan(metrics["z0"])
-    assert math.isnan(metrics["error/mu"])
-    assert not any(key.startswith("impact/") for key in metrics)
-
-
 NAMES = st.text(st.sampled_from("/.-_ x25bin[]+#:µé0"), min_size=1, max_size=12)
 
 
@@ -286,7 +268,7 @@ def test_names_lead_back(name: str) -> None:
     ],
 )
 def test_names_are_readable(name: str, renamed: str) -> None:
-    assert mlflow_names({name: 2.0}) == {renamed: 2.0}
+    assert mlflow_names({name: np.float32(2.0)}) == {renamed: 2.0}
 
 
 def test_long_names_stay_apart() -> None:

@@ -1,33 +1,26 @@
-"""Callbacks in real studies and real trainings."""
+"""The callback of Optuna in real studies."""
 
 from __future__ import annotations
 
-import csv
 import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import lightning
 import mlflow
 import optuna
 import pytest
-import torch
-from fitted import FREE, RATE, counting
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from fitted import FREE, counting
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from searches import model_of, objective
-from torch.utils.data import DataLoader, TensorDataset
 
 import nextstat
 from nextstat import FitWarning
-from nextstat.callbacks import LightningCallback, OptunaCallback
+from nextstat.callbacks import OptunaCallback
 from nextstat.mlops import mlflow_names, model_metrics
-from nextstat.torch import HistFactoryLayer, SignificanceLoss, SoftHistogram
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +80,48 @@ def test_several_objectives() -> None:
     assert logged[0]["trial/value_1"] == 2.0
     with pytest.raises(TypeError, match="log is None"):
         OptunaCallback(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="prefix is None"):
+        OptunaCallback(print, prefix=None)  # type: ignore[arg-type]
+
+
+def test_a_part_of_a_trial_is_no_value() -> None:
+    def reporting(trial: optuna.Trial) -> float:
+        for step in range(2):
+            trial.report(trial.number + step, step)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        return math.nan if trial.number == 2 else 7.0
+
+    logged: list[dict[str, float]] = []
+    study = optuna.create_study()
+    study.optimize(reporting, n_trials=3, callbacks=[OptunaCallback(logged.append, prefix="")])
+    assert study.trials[1].value == 2.0  # by Optuna
+    found = [(row.get("value"), row.get("last_report")) for row in logged]
+    assert found == [(7.0, None), (None, 2.0), (None, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("left", "error", "message"),
+    [
+        ([1, 2], TypeError, r"attribute 'nextstat' of trial 0 is \[1, 2\], expected a dict"),
+        (3.0, TypeError, r"is 3.0, expected a dict of names to numbers"),
+        ({3: 1.0}, TypeError, r"is \{3: 1.0\}, expected a dict of names"),
+        ({"a": "b"}, TypeError, "of trial 0 at 'a' is 'b', expected a number"),
+        ({"a": None}, TypeError, "at 'a' is a NoneType, expected a number"),
+        ({"a": {"b": 1.0}}, TypeError, "at 'a' is a dict, expected a number"),
+        ({"number": 77}, ValueError, "left the metric 'number', which the callback logs itself"),
+        ({"value": 99}, ValueError, "left the metric 'value'"),
+        ({"last_report": 1}, ValueError, "left the metric 'last_report'"),
+        ({"params/x": 1}, ValueError, "left the metric 'params/x'"),
+    ],
+)
+def test_what_trials_leave_is_checked(left: Any, error: type[Exception], message: str) -> None:
+    def leaving(trial: optuna.Trial) -> float:
+        trial.set_user_attr("nextstat", left)
+        return trial.suggest_float("x", 0.0, 1.0)
+
+    with pytest.raises(error, match=message):
+        optuna.create_study().optimize(leaving, n_trials=1, callbacks=[OptunaCallback(print)])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|sqlalchemy).*")
@@ -144,121 +179,3 @@ def test_processes_share_a_study(tmp_path: Path) -> None:
         kept = trial.user_attrs.get("nextstat", {})
         assert str(kept.get("z0")) == logged[trial.number]
         assert bool(kept) == (trial.number != 4)
-
-
-class Network(lightning.LightningModule):
-    """One histogram whose bins are learned, in a model of fixed background."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Sigmoid())
-        self.histogram = SoftHistogram([0.0, 0.5, 1.0], bandwidth=0.2)
-        self.loss = SignificanceLoss(counting(RATE))
-
-    def signal(self) -> torch.Tensor:
-        events = torch.linspace(-1.0, 1.0, 20)[:, None]
-        return 0.75 * self.histogram(self.network(events).squeeze(1))
-
-    def training_step(self, batch: Any, index: int) -> torch.Tensor:
-        loss: torch.Tensor = self.loss(self.signal())
-        return loss
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.5)
-
-
-class Validated(Network):
-    def validation_step(self, batch: Any, index: int) -> None:
-        pass
-
-
-BACKGROUND = torch.tensor([50.0, 40.0])
-LOADER = DataLoader(TensorDataset(torch.zeros(1)))
-
-
-# Of Lightning itself; the second on machines with many processors.
-LIGHTNINGS_OWN = pytest.mark.filterwarnings(
-    "ignore:.isinstance.treespec, LeafSpec:FutureWarning",
-    "ignore:The '(train|val)_dataloader' does not have many workers",
-)
-
-
-def layer_of(module: lightning.LightningModule) -> HistFactoryLayer:
-    assert isinstance(module, Network)
-    signal = module.signal()
-    assert not signal.requires_grad
-    return HistFactoryLayer.from_histograms(
-        signal, BACKGROUND, norm_systematics={"rate": {"background": (0.9, 1.1)}}
-    )
-
-
-def train(tmp_path: Path, epochs: int, *callbacks: Any) -> lightning.Trainer:
-    return lightning.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=CSVLogger(tmp_path),
-        log_every_n_steps=1,
-        callbacks=list(callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-    )
-
-
-def rows_of(tmp_path: Path) -> list[dict[str, str]]:
-    (path,) = tmp_path.glob("**/metrics.csv")
-    with path.open() as file:
-        return [row for row in csv.DictReader(file) if row["val/z0"]]
-
-
-@LIGHTNINGS_OWN
-def test_lightning_logs_after_epochs_of_training(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = Network()
-    trainer = train(tmp_path, 4, LightningCallback(layer_of, every_n_epochs=2))
-    trainer.fit(module, LOADER)
-    rows = rows_of(tmp_path)
-    assert [row["epoch"] for row in rows] == ["1", "3"]
-    assert float(rows[1]["val/z0"]) > float(rows[0]["val/z0"])
-    with torch.no_grad():
-        last = model_metrics(layer_of(module).model, "val/")
-    del last["val/time_ms"]
-    for name, value in last.items():
-        assert float(rows[1][name]) == pytest.approx(value, rel=1e-5, abs=1e-12)
-    assert -module.loss(module.signal()).item() == pytest.approx(last["val/z0"], rel=1e-5)
-
-
-@LIGHTNINGS_OWN
-def test_lightning_can_stop_and_choose_by_the_significance(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    best = ModelCheckpoint(tmp_path / "checkpoints", monitor="val/z0", mode="max")
-    stop = EarlyStopping("val/z0", mode="max", stopping_threshold=0.0)
-    trainer = train(tmp_path, 4, LightningCallback(layer_of), best, stop)
-    trainer.fit(Validated(), LOADER, LOADER)
-    (row,) = rows_of(tmp_path)  # none of the sanity check, and one stops
-    assert trainer.current_epoch == 1
-    assert best.best_model_score is not None
-    assert best.best_model_score.item() == pytest.approx(float(row["val/z0"]))
-
-
-@LIGHTNINGS_OWN
-def test_lightning_logs_models_and_their_failures(tmp_path: Path) -> None:
-    def build(module: lightning.LightningModule) -> nextstat.HistFactoryModel:
-        return counting(*(FREE if module.current_epoch else [RATE]))
-
-    trainer = train(tmp_path, 2, LightningCallback(build, expected=False, top_n=1))
-    with pytest.warns(FitWarning, match="singular"):
-        trainer.fit(Network(), LOADER)
-    good, failed = rows_of(tmp_path)
-    expected = model_metrics(counting(RATE), "val/", expected=False, top_n=1)
-    assert float(good["val/z0"]) == pytest.approx(expected["val/z0"], rel=1e-5)
-    assert float(good["val/impact/rate"]) == pytest.approx(expected["val/impact/rate"], rel=1e-5)
-    assert math.isnan(float(failed["val/z0"]))
-    assert float(failed["val/converged"]) == 0.0
-
-
-def test_lightning_callback_needs_a_function() -> None:
-    with pytest.raises(TypeError, match=r"build is .*expected a function"):
-        LightningCallback(counting())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="every_n_epochs is 0"):
-        LightningCallback(layer_of, every_n_epochs=0)

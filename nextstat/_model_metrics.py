@@ -1,0 +1,161 @@
+"""What a model is worth and how its fit went, as numbers for an experiment tracker."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
+from nextstat._fit import fit
+from nextstat._hypotest import significance
+from nextstat._metric_values import check_prefix, health
+from nextstat._options import check_flag, check_integer, check_option
+from nextstat._problem import Bounds, Fixed, Init
+from nextstat._profile import observe
+from nextstat.exceptions import FitError
+from nextstat.interpret import rank_impact
+from nextstat.model import HistFactoryModel
+
+if TYPE_CHECKING:
+    from nextstat.torch import HistFactoryLayer
+
+
+def model_metrics(
+    model: HistFactoryModel | HistFactoryLayer,
+    prefix: str = "",
+    *,
+    expected: bool = True,
+    nuisances: AsimovNuisances = "fitted",
+    top_n: int = 10,
+    poi: str | None = None,
+    init: Init | None = None,
+    fixed: Fixed | None = None,
+    bounds: Bounds | None = None,
+) -> dict[str, float]:
+    """What a model is worth and how its fit went: for every epoch of a training, or every trial.
+
+    Parameters
+    ----------
+    model : HistFactoryModel or HistFactoryLayer
+        A layer made by `from_histograms`: its model, with its `init`, `fixed` and `bounds` where
+        none are given here. Layers of a model do not know the templates that they are called with.
+    prefix : str
+        In front of every name, such as "val/".
+    expected : bool
+        Whether everything is about the data expected with signal, or about the observed data.
+    nuisances : {"fitted", "nominal"}
+        Of the expected data: fitted to the observed ones as in `nextstat.significance`, or nominal
+        as in the losses and layers of `nextstat.torch` unless they are told otherwise.
+    top_n : int
+        Number of impacts; 0 for none.
+    poi : str, optional
+        Another parameter as parameter of interest.
+    init, fixed, bounds
+        As for `nextstat.fit`. The ranking starts from the model's own starting values.
+
+    Returns
+    -------
+    dict of str to float
+        `z0`, `q0`, `mu`, ``error/<poi>``, `nll`, `edm`, `converged` (1.0 if all fits did, or 0.0),
+        `time_ms`, `n_active_bounds`, and ``impact/<name>`` of the nuisance parameters with the
+        largest total impact. Without convergence, `z0` and `q0` are NaN, and impacts are missing.
+        They are NaN as well, `converged` or not, where the significance is infinite, of bins in
+        which events are expected with signal and none without: that would win every search.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a model nor a layer from histograms.
+    ValueError
+        If there is no parameter of interest, an option is impossible, or a histogram of a layer is
+        not finite.
+    """
+    check_metrics_options(prefix, expected=expected, nuisances=nuisances, top_n=top_n)
+    model, own = model_of(model, "model")
+    given = {"init": init, "fixed": fixed, "bounds": bounds}
+    options: dict[str, Any] = {
+        key: own.get(key) if value is None else value for key, value in given.items()
+    }
+    data = None
+    converged = True
+    try:
+        if expected:
+            observed = observe(model, poi=poi, **options)
+            data = asimov_at(model, asimov_parameters(observed, 1.0, nuisances))
+        z0 = significance(model, data=data, poi=poi, **options)
+    except FitError:
+        z0, converged = math.nan, False
+    if math.isinf(z0):  # would win every search
+        z0 = math.nan
+    result = fit(model, data, **options)
+    name = str(model.poi if poi is None else poi)
+    metrics = {f"{prefix}z0": z0, f"{prefix}q0": z0**2, **health(result, prefix)}
+    metrics[f"{prefix}mu"] = result[name]
+    metrics[f"{prefix}n_active_bounds"] = float(len(result.active_bounds))
+    metrics[f"{prefix}error/{name}"] = result.error(name)
+    if not converged:
+        metrics[f"{prefix}converged"] = 0.0
+    elif top_n and result.converged:
+        del options["init"]
+        for row in rank_impact(model, top_n=top_n, data=data, poi=poi, **options):
+            metrics[f"{prefix}impact/{row['name']}"] = row["total_impact"]
+    return metrics
+
+
+def check_metrics_options(
+    prefix: object,
+    *,
+    expected: object = True,
+    nuisances: object = "fitted",
+    top_n: object = 10,
+    **of_the_fit: Any,
+) -> None:
+    """Raise TypeError or ValueError for options that suit no model.
+
+    Those of the fit depend on the model; here they need only be some.
+    """
+    check_prefix(prefix)
+    check_flag(expected, "expected")
+    check_option(nuisances, "nuisances", ("fitted", "nominal"))
+    check_integer(top_n, "top_n", least=0)
+    unknown = sorted(of_the_fit.keys() - {"poi", "init", "fixed", "bounds"})
+    if unknown:
+        raise TypeError(f"{unknown[0]!r} is no option of model_metrics")
+
+
+def model_of(source: object, what: str) -> tuple[HistFactoryModel, Mapping[str, Any]]:
+    """The model to evaluate, and the options of the layer that it is from.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a model nor a layer from histograms; `what` says which argument it was.
+    ValueError
+        If a histogram of the layer is not finite.
+    """
+    if isinstance(source, HistFactoryModel):
+        return source, {}
+    torch = sys.modules.get("nextstat.torch")  # not imported for those who have no layers
+    if torch is None or not isinstance(source, torch.HistFactoryLayer):
+        hint = "; its model is result.model" if hasattr(source, "dataset") else ""
+        hint = "; make one with from_pyhf" if isinstance(source, str | dict) else hint
+        raise TypeError(
+            f"{what} is a {type(source).__name__}, expected a HistFactoryModel, or a "
+            f"HistFactoryLayer made by from_histograms{hint}"
+        )
+    if source._histograms is None:
+        raise TypeError(
+            f"{what} is a HistFactoryLayer of a model, which does not know the templates that it "
+            "is called with: expected a HistFactoryModel built from these, or a layer made by "
+            "from_histograms"
+        )
+    for name, tensor in source._histograms.tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"the histogram {name!r} of the layer is {tensor.tolist()}, expected finite "
+                "numbers: look at the outputs and the weights of the network, the training may "
+                "have diverged"
+            )
+    return source.model, source._options
