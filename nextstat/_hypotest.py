@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
+from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 # For which values of the parameter of interest a statistic is defined.
@@ -139,7 +141,8 @@ def hypotest(
     Returns
     -------
     HypoTestResult
-        Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`.
+        Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`. Another one says
+        where data exclude `mu` outright, and the significance is infinite.
 
     Raises
     ------
@@ -173,6 +176,8 @@ def hypotest(
     check_bounds(observed, mu)
     check_bounds(observed, alternative, "the alternative hypothesis")
     q = deviation(statistic, mu, observed)
+    if q == math.inf:
+        warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
         return toy_test(statistic, mu, q, observed, throw)
@@ -262,7 +267,10 @@ def significance(
     )
     check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
-    return math.sqrt(deviation("q0", 0.0, profile))
+    q0 = deviation("q0", 0.0, profile)
+    if q0 == math.inf:
+        warnings.warn(infinite(profile, 0.0), FitWarning, stacklevel=2)
+    return math.sqrt(q0)
 
 
 def asimov_profile(
@@ -285,6 +293,15 @@ def deviation(statistic: TestStatistic, mu: float, profile: Profile) -> float:
     if statistic in ("q", "qtilde") and not profile.muhat < mu:
         return 0.0
     return profile.statistic(mu)
+
+
+def infinite(profile: Profile, mu: float) -> str:
+    """Why a test statistic is infinite."""
+    bins = profile.without_expectation(profile.problem.fix(profile.poi, mu).init)
+    return (
+        f"the test statistic is infinite: there are events in {bins}, where none can be expected "
+        f"at {profile.name}={mu:g}; give every bin some background"
+    )
 
 
 def exclusion(mu: float, observed: Profile, asimov: Profile) -> Probabilities:

@@ -154,6 +154,11 @@ class Profile:
             twice = 2.0 * self._above_best(conditional)
         return max(twice, 0.0)
 
+    def without_expectation(self, params: Vector) -> str:
+        """For messages: the bins that have events where these parameters expect none."""
+        expected = self.model.expected_data(params, include_auxdata=False)
+        return self.model._name_bins((self.data.n > 0.0) & (expected <= 0.0))
+
     def _above_best(self, params: Vector) -> float:
         return _core.nll_difference(self.model._core, self.data, params, self.best)
 

@@ -13,7 +13,7 @@ from scipy.special import digamma, erfcx, log_ndtr
 from nextstat import _core
 from nextstat._asimov import AsimovNuisances
 from nextstat._crossing import crossing, first_guess
-from nextstat._hypotest import check_bounds, deviation
+from nextstat._hypotest import check_bounds, deviation, infinite
 from nextstat._limit import asimov_root, cls_excess, limit_targets
 from nextstat._profile import TestStatistic
 from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
@@ -46,19 +46,15 @@ def nll_at(dataset: Dataset, params: Vector) -> Statistic:
     model, data = dataset.model, dataset.profile.data
     nll = _core.nll(model._core, data, params)
     if nll == np.inf:
-        raise FitError(f"the nll is infinite: {_impossible(dataset, params)} with these parameters")
+        bins = dataset.profile.without_expectation(params)
+        raise FitError(
+            f"the nll is infinite: there are events in {bins}, where these parameters expect none"
+        )
     found = Derivatives(model)
     in_params = found.add_nll(data, params, 1.0)
     _complete_data(found, data)
     dataset.settle(found)
     return number(nll, {**found.fields, "params": in_params})
-
-
-def _impossible(dataset: Dataset, params: Vector) -> str:
-    """Says where events were observed and none are expected."""
-    model, n = dataset.model, dataset.profile.data.n
-    without = (n > 0.0) & (model.expected_data(params, include_auxdata=False) <= 0.0)
-    return f"there are events in {model._name_bins(without)}, where none can be expected"
 
 
 def lowest_nll(dataset: Dataset) -> Statistic:
@@ -93,11 +89,7 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
         check_bounds(profile, mu)
     q = deviation(statistic, mu, profile)
     if q == np.inf:
-        start = profile.problem.fix(profile.poi, mu).init
-        raise FitError(
-            f"the test statistic is infinite: {_impossible(dataset, start)} at "
-            f"{profile.name}={mu:g}; give every bin some background"
-        )
+        raise FitError(infinite(profile, mu))
     found = Derivatives(dataset.model)
     in_mu = 0.0
     conditional = profile.at(mu) if q > 0.0 else None

@@ -118,8 +118,11 @@ def test_excluded_outright() -> None:
     signal = {"name": "signal", "data": [5.0, 5.0], "modifiers": [normfactor("mu")]}
     background = {"name": "background", "data": [0.0, 20.0], "modifiers": []}
     model = nextstat.from_pyhf(one_channel([signal, background], [3.0, 22.0]))
-    assert nextstat.significance(model) == math.inf
-    discovery = nextstat.hypotest(model, 0.0)
+    infinite = "the test statistic is infinite: there are events in bin 0 of channel 'channel'"
+    with pytest.warns(FitWarning, match=infinite):
+        assert nextstat.significance(model) == math.inf
+    with pytest.warns(FitWarning, match=infinite):
+        discovery = nextstat.hypotest(model, 0.0)
     assert (discovery.test_statistic, discovery.pvalue) == (math.inf, 0.0)
     with pytest.warns(FitWarning, match="excluded outright"):
         test = nextstat.hypotest(model, 1.0)
