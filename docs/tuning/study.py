@@ -2,7 +2,7 @@
 
     python study.py study.db run 200      carry on until 200 trials are done, one after another
     python study.py study.log plan 200    queue 200 points, or those of them that are not done yet
-    python study.py study.log work 50     do 50 trials: of the queue, then of the sampler
+    python study.py study.log work 50     do 50 trials, or what is left of the queue if there is one
 
 STORAGE is an SQLite database, or a journal if it ends in ".log". A queue needs a journal: two
 processes can take the same trial from an SQLite database.
@@ -15,7 +15,7 @@ import sqlite3
 import optuna
 from binning import objective
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -25,14 +25,26 @@ def open_study(path):
     if path.endswith(".log"):
         storage = JournalStorage(JournalFileBackend(path))
     else:
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            # Readers do not wait for writers any more. The file remembers.
-            database.execute("PRAGMA journal_mode=WAL")
-        wait = {"timeout": 60}  # seconds, for other processes that write
-        storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": wait})
+        with alone(path):  # Optuna makes the tables of a new file without asking who else does
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                # Readers do not wait for writers any more. The file remembers.
+                database.execute("PRAGMA journal_mode=WAL")
+            wait = {"timeout": 60}  # seconds, for other processes that write
+            storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": wait})
     return optuna.create_study(
         study_name="binning", storage=storage, direction="maximize", load_if_exists=True
     )
+
+
+@contextlib.contextmanager
+def alone(path):
+    """Until the end of the block, other processes wait where it begins."""
+    lock = JournalFileOpenLock(path)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def give_up_interrupted(study):
@@ -47,6 +59,12 @@ def run(study, n_trials):
     while (n_done := len(study.get_trials(deepcopy=False, states=DONE))) < n_trials:
         study.sampler = optuna.samplers.TPESampler(seed=n_done)
         study.optimize(objective, n_trials=1)
+        last = study.get_trials(deepcopy=False)[-1]
+        if last.state == TrialState.FAIL:
+            raise RuntimeError(
+                f"trial {last.number} has no value at {last.params}, and would be drawn again with "
+                "the same numbers: raise optuna.TrialPruned there"
+            )
 
 
 def plan(study, n_trials):
@@ -64,7 +82,18 @@ def plan(study, n_trials):
 
 
 def work(study, n_trials):
-    study.optimize(objective, n_trials=n_trials)
+    """Trials of the queue while it lasts; of the sampler if there never was one."""
+    planned = any("point" in trial.user_attrs for trial in study.get_trials(deepcopy=False))
+    for _ in range(n_trials):
+        if planned and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            break
+        study.optimize(of_the_queue if planned else objective, n_trials=1)
+
+
+def of_the_queue(trial):
+    if "point" not in trial.user_attrs:  # another process took the last one just now
+        raise optuna.TrialPruned
+    return objective(trial)
 
 
 def main():

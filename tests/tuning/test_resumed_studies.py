@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -155,6 +156,64 @@ def test_four_processes_on_one_database(tmp_path: Path) -> None:
     assert states(study) == {TrialState.COMPLETE: 20}
     assert [trial.number for trial in study.trials] == list(range(20))
     assert [trial.value for trial in study.trials] == [local(trial) for trial in study.trials]
+
+
+def test_four_processes_on_a_new_database(tmp_path: Path) -> None:
+    """All find no file, and want to make its tables."""
+    for name in ("first.db", "second.db", "third.db"):
+        path = str(tmp_path / name)
+        assert wait(*(start(tmp_path, path, "work", "1") for _ in range(4))) == [0, 0, 0, 0]
+        assert states(script.open_study(path)) == {TrialState.COMPLETE: 4}
+
+
+def test_queue_is_emptied_and_no_more(tmp_path: Path) -> None:
+    path = str(tmp_path / "study.log")
+    study = script.open_study(path)
+    script.plan(study, 12)
+    assert wait(*(start(tmp_path, path, "work", "12") for _ in range(4))) == [0, 0, 0, 0]
+    done = study.get_trials(states=(TrialState.COMPLETE,))
+    assert sorted(trial.user_attrs["point"] for trial in done) == list(range(12))
+    # Those who came too late for the last point have drawn none of their own.
+    late = [trial for trial in study.trials if trial.state != TrialState.COMPLETE]
+    assert all(trial.state == TrialState.PRUNED and not trial.params for trial in late)
+    n_trials = len(study.trials)
+    script.plan(study, 12)
+    script.work(study, 12)
+    assert len(study.trials) == n_trials
+
+
+def test_trials_that_come_too_late_draw_nothing(tmp_path: Path) -> None:
+    study = script.open_study(str(tmp_path / "study.log"))
+    study.optimize(script.of_the_queue, n_trials=1)
+    assert states(study) == {TrialState.PRUNED: 1}
+    assert not study.trials[0].params
+
+
+def test_trial_that_would_fail_again_ends_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one would draw the same numbers, for ever."""
+
+    def sometimes(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", 0.0, 1.0)
+        return math.nan if 0.4 < x < 0.6 else x
+
+    def pruned(trial: optuna.Trial) -> float:
+        value = sometimes(trial)
+        if math.isnan(value):
+            raise optuna.TrialPruned
+        return value
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    monkeypatch.setattr(script, "objective", sometimes)
+    with pytest.raises(RuntimeError, match=r"no value at \{'x': 0\.[45].*raise optuna.TrialPruned"):
+        script.run(study, 30)
+    failed = study.trials[-1]
+    assert [trial.state for trial in study.trials].count(TrialState.FAIL) == 1
+    monkeypatch.setattr(script, "objective", pruned)
+    script.run(study, 30)
+    assert states(study)[TrialState.PRUNED] >= 1
+    assert states(study)[TrialState.FAIL] == 1
+    assert study.trials[failed.number + 1].params == failed.params
 
 
 def test_queue_in_a_database_is_refused(tmp_path: Path) -> None:
