@@ -37,6 +37,7 @@ myst_heading_anchors = 4
 # words do not resolve, and are shown as code.
 default_role = "py:obj"
 nitpick_ignore_regex = [("py:obj", r"(?!nextstat\.).*")]
+toc_object_entries_show_parents = "hide"  # there is no room beside the page
 autodoc_typehints = "none"  # the docstrings have the types, in words
 autodoc_default_options = {  # what scikit-learn adds
     "exclude-members": "set_fit_request, set_score_request, set_transform_request"
