@@ -115,21 +115,25 @@ def test_mlflow_keeps_the_numbers(experiment: MlflowClient) -> None:
 
 def test_mlflow_keeps_artifacts(experiment: MlflowClient, tmp_path: Path) -> None:
     model = counting(STATISTICS)
-    result = nextstat.fit(model)
+    result = nextstat.fit(model, fixed=["stat[0]"])
     with mlflow.start_run() as run:
+        parameters = result.to_dataframe().to_json(orient="index", double_precision=15)
+        mlflow.log_text(parameters, "parameters.json")
         mlflow.log_table(rank_impact_df(model), "table.json")
         mlflow.log_dict({"rows": ranking_table(model)}, "ranking.json")
         mlflow.log_figure(plot_rank_impact(model), "ranking.png")
-        mlflow.log_dict(result.to_dict(), "fit.json")
     artifacts = experiment.list_artifacts(run.info.run_id)
     assert {item.path for item in artifacts} == {
-        "fit.json",
+        "parameters.json",
         "ranking.json",
         "ranking.png",
         "table.json",
     }
     where = run.info.artifact_uri
-    assert mlflow.artifacts.load_dict(f"{where}/fit.json") == result.to_dict()
+    text = mlflow.artifacts.load_text(f"{where}/parameters.json")
+    kept = json.loads(text, parse_constant=pytest.fail)  # NaN is not JSON
+    assert kept["stat[0]"]["error"] is None
+    assert kept["stat[1]"]["error"] == pytest.approx(result.error("stat[1]"), rel=1e-12)
     assert mlflow.artifacts.load_dict(f"{where}/ranking.json") == {"rows": ranking_table(model)}
     impacts = mlflow.load_table("table.json", run_ids=[run.info.run_id])["total_impact"]
     expected = rank_impact_df(model)["total_impact"]
