@@ -163,7 +163,7 @@ class FitResult:
             raise KeyError(unknown("parameter", str(name), self.parameter_names)) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
+        """Plain Python values; NaN for what does not exist, such as errors of fixed parameters."""
         return {
             "poi": self.poi,
             "mu": self.mu,
