@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,20 @@ from nextstat.mlops import (
 )
 
 
-def test_no_tracker_is_imported() -> None:
+def test_no_tracker_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys, nextstat.mlops, nextstat.callbacks\n"
         "nextstat.callbacks.OptunaCallback(print)\n"
         "frameworks = {'wandb', 'mlflow', 'optuna', 'lightning', 'torch'}\n"
         "print(sorted(frameworks & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        cwd=tmp_path,  # a checkout has no compiled parts, and would be imported first
+    )
     assert found.stdout.strip() == "[]"
 
 
