@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Memory = dict[str, Vector]  # where fits ended, by what they were for
 
 FAR = 0.25  # in widths of the constraints
+NEAR = 0.02  # the same, where several minima are likely
+OLD = 10  # calls, the same
 
 
 class WarmProfile(Profile):
@@ -27,9 +29,9 @@ class WarmProfile(Profile):
 
     A fit from a remembered minimum is kept if it ends near the last one that was found without
     memory. If it ends farther away (a quarter of a constraint width in any parameter) or nowhere,
-    or the model is known to have several minima (`cpp/folded.h`), the fits without memory are made
-    too, and the lowest minimum counts: whoever starts in a basin that is no longer the lowest does
-    not stay there.
+    the fits without memory are made too, and the lowest minimum counts: whoever starts in a basin
+    that is no longer the lowest does not stay there. Where several minima are likely
+    (`cpp/folded.h`), that is done sooner: farther away is a fiftieth of a width, or ten calls.
 
     Parameters
     ----------
@@ -115,8 +117,10 @@ class WarmProfile(Profile):
             fit = minimise(self.model, self.data, start)
             found = fit.values if fit.status == 0 else None
         core = self.model._core
-        if found is None or sure is None or core.n_folded or self._is_far(found, sure):
+        age = self.memory.get(f"{key}, age", np.zeros(1)) + 1.0
+        if found is None or sure is None or self._is_far(found, sure, int(age[0])):
             other = cold()
+            age[:] = 0.0
             if (
                 found is None
                 or other is None
@@ -125,11 +129,15 @@ class WarmProfile(Profile):
                 found = other
             if found is not None:
                 self.memory[f"{key}, sure"] = found
+        self.memory[f"{key}, age"] = age
         if found is not None:
             self.memory[key] = found
         return found
 
-    def _is_far(self, params: Vector, sure: Vector) -> bool:
+    def _is_far(self, params: Vector, sure: Vector, age: int) -> bool:
+        folded = self.model._core.n_folded > 0
+        if folded and age >= OLD:
+            return True
         width = self.model.parameters.width
         scale = np.where(np.isnan(width), np.maximum(1.0, np.abs(sure)), width)
-        return bool((np.abs(params - sure) > FAR * scale).any())
+        return bool((np.abs(params - sure) > (NEAR if folded else FAR) * scale).any())
