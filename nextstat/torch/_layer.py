@@ -64,8 +64,8 @@ class HistFactoryLayer:
         data.
     warm_start : bool
         Start fits where those of the last call ended. As soon as they have moved by a quarter of a
-        constraint width, or where several minima are likely (`cpp/folded.h`), fits are made from
-        the starting values as well, and the lower minimum counts.
+        constraint width, fits are made from the starting values as well, and the lower minimum
+        counts; sooner, and every ten calls, where several minima are likely (`cpp/folded.h`).
 
     Attributes
     ----------
