@@ -12,7 +12,7 @@ from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._metric_values import check_prefix, health
 from nextstat._options import check_flag, check_integer, check_option
-from nextstat._problem import Bounds, Fixed, Init
+from nextstat._problem import Bounds, Fixed, Init, way_to_model
 from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
@@ -139,11 +139,9 @@ def model_of(source: object, what: str) -> tuple[HistFactoryModel, Mapping[str, 
         return source, {}
     torch = sys.modules.get("nextstat.torch")  # not imported for those who have no layers
     if torch is None or not isinstance(source, torch.HistFactoryLayer):
-        hint = "; its model is result.model" if hasattr(source, "dataset") else ""
-        hint = "; make one with from_pyhf" if isinstance(source, str | dict) else hint
         raise TypeError(
             f"{what} is a {type(source).__name__}, expected a HistFactoryModel, or a "
-            f"HistFactoryLayer made by from_histograms{hint}"
+            f"HistFactoryLayer made by from_histograms{way_to_model(source)}"
         )
     if source._histograms is None:
         raise TypeError(

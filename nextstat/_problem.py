@@ -80,10 +80,16 @@ def check_model(model: object) -> HistFactoryModel:
         If not.
     """
     if not isinstance(model, HistFactoryModel):
-        hint = "; its model is result.model" if hasattr(model, "dataset") else ""
-        hint = "; make one with from_pyhf" if isinstance(model, str | dict) else hint
-        raise TypeError(f"expected a HistFactoryModel, found a {type(model).__name__}{hint}")
+        found = f"{type(model).__name__}{way_to_model(model)}"
+        raise TypeError(f"expected a HistFactoryModel, found a {found}")
     return model
+
+
+def way_to_model(source: object) -> str:
+    """For messages: how to get a model from what is none."""
+    if isinstance(source, str | dict):
+        return "; make one with from_pyhf"
+    return "; its model is result.model" if hasattr(source, "dataset") else ""
 
 
 def make_problem(
