@@ -195,9 +195,13 @@ def _spread(x: Vector, weight: Vector) -> tuple[float, float]:
     used = x[weight > 0.0]
     if not len(used) or used.min() == used.max():
         raise ValueError("x holds no two different values with weights, so nothing has a width")
-    share = weight / weight.sum()
+    share, largest = weight / weight.sum(), weight.argmax()
+    others = np.where(np.arange(len(share)) == largest, 0.0, share)
+    # 1 - 1 / n and the mean, without differences of large numbers where one event has all weight
+    room = float(share[largest] * others.sum() + others @ (1.0 - others))
+    distance = x - x[largest]
+    variance = float(share @ np.square(distance - share @ distance)) / room
     n = 1.0 / float(share @ share)
-    variance = float(share @ np.square(x - share @ x)) / (1.0 - 1.0 / n)
     return math.sqrt(variance), n
 
 

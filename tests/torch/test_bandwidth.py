@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import gaussian_kde
 
@@ -41,12 +42,30 @@ def test_against_scipy(seed: int, n: int, weighted: bool) -> None:
         (scott_bandwidth(x, weights), gaussian_kde(x, "scott", weights)),
         (silverman_bandwidth(x, weights), silverman),
     ):
-        assert found == pytest.approx(math.sqrt(float(kde.covariance[0, 0])), rel=1e-12)
+        rounded = 4.0 * np.finfo(float).eps / (1.0 - 1.0 / float(kde.neff))  # by SciPy
+        theirs = math.sqrt(float(kde.covariance[0, 0]))
+        assert found == pytest.approx(theirs, rel=1e-12 + rounded)
     h = silverman_bandwidth(x, weights)
     sigma = h / float(silverman.factor)
     expected = float(silverman.factor) * np.sqrt(sigma / silverman(x))
     tolerance = 1e-2 if weighted else 1e-3
     np.testing.assert_allclose(adaptive_bandwidth(x, weights), expected, rtol=tolerance)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3), largest=st.integers(0, 12))
+@example(seed=98858855, n=1, largest=0)
+def test_exactly(seed: int, n: int, largest: int) -> None:
+    """Scott's rule in fractions, also where one event has nearly all the weight."""
+    x, w = sample(seed, n)
+    w[0] *= 10.0**largest
+    share = [Fraction(weight) / sum(map(Fraction, w)) for weight in w]
+    mean = sum(part * Fraction(event) for part, event in zip(share, x, strict=True))
+    squares = sum(
+        part * (Fraction(event) - mean) ** 2 for part, event in zip(share, x, strict=True)
+    )
+    inverse = sum(part**2 for part in share)
+    expected = math.sqrt(squares / (1 - inverse)) * float(inverse) ** 0.2
+    assert scott_bandwidth(x, w) == pytest.approx(expected, rel=1e-14)
 
 
 def test_normal_events() -> None:
