@@ -5,7 +5,6 @@ See README.md beside this file.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass
@@ -35,12 +34,12 @@ from harness.event_tables import (
     seconds_of,
 )
 from harness.limits import MEMORY_BYTES, machine_rates
+from harness.options import new_parser
 from harness.peers import OURS, Peer, python_of
 from harness.suite import machine_facts
 from harness.tables import WIDTH, show_ratio, show_seconds
 from rich.console import Console
 
-HERE = Path(__file__).resolve().parent
 THREADS = (1, 2)
 
 
@@ -186,13 +185,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__, "results-events.json")
     add = parser.add_argument
-    add("--output", type=Path, default=HERE / "results-events.json", help="where results go (JSON)")
     add("--only", type=_names, default=tuple(PEERS), help=",".join(PEERS))
     add("--quick", action="store_true", help="few events, one round: whether everything runs")
     add("--rounds", type=int, help=f"turns of every worker, default {Sizes.n_rounds}")
-    add("--venvs", type=Path, default=HERE / ".venvs", help="cache of the peers' environments")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.only) - set(PEERS)):
         sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}")

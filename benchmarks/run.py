@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -23,12 +22,12 @@ from harness.generated import (
     write_workspace,
 )
 from harness.jobs import Settings
+from harness.options import new_parser
 from harness.peers import OURS, PEERS, TASKS, python_of
 from harness.suite import Record, Suite, machine_facts
 from harness.tables import WIDTH, print_limit, print_summary, print_times, print_values
 from rich.console import Console
 
-HERE = Path(__file__).resolve().parent
 SUMMARY_PEERS = ("rust", "pyhf-scipy")
 QUICK = Settings(budget=10.0, repeats=2)
 QUICK_SIZES = 3  # of each series
@@ -40,11 +39,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def parse_arguments() -> argparse.Namespace:
     """Command line."""
-    folder = os.environ.get("NEXTSTAT_WORKSPACES") or HERE.parents[1] / "shared" / "workspaces"
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__, "results.json", workspaces=True)
     add = parser.add_argument
-    add("--workspaces", type=Path, default=Path(folder), help="folder of workspaces, truth.json")
-    add("--output", type=Path, default=HERE / "results.json", help="where the results go (JSON)")
     add("--only", type=_names, default=(), help="workspaces; also one-bin, large, staterror, ...")
     add("--tasks", type=_names, default=TASKS, help=",".join(TASKS))
     add(
@@ -56,7 +52,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--budget", type=float, help="seconds per task, default 120")
     add("--quick", action="store_true", help="budget of 10 s, fewer repeats, short series")
     add("--reuse", type=Path, help="results of an earlier run: measure only what it lacks, and us")
-    add("--venvs", type=Path, default=HERE / ".venvs", help="cache of the peers' environments")
     return parser.parse_args()
 
 

@@ -5,19 +5,16 @@ See README.md beside this file.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from harness.event_stage import Rounds, busy_share
+from harness.options import new_parser
 from harness.peers import OURS, Peer, python_of
 from harness.suite import machine_facts
 from harness.tables import WIDTH, new_table, print_table, show_ratio, show_seconds
 from rich.console import Console
 
-HERE = Path(__file__).resolve().parent
 STATISTICS = ("q0", "log_cls", "mu_uncertainty")
 DATA = ("nominal", "fitted", "observed")
 NEOS = (
@@ -31,13 +28,8 @@ LAYER_TARGET, FITS_TARGET, STEP_TARGET = 0.2e-3, 2.0, 10.0
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    given = os.environ.get("NEXTSTAT_WORKSPACES", HERE.parents[1] / "shared" / "workspaces")
-    add("--workspaces", type=Path, default=Path(given), help="folder with tttt.json")
-    add("--output", type=Path, default=HERE / "results-training.json", help="results (JSON)")
-    add("--rounds", type=int, default=3, help="turns of the worker")
-    add("--venvs", type=Path, default=HERE / ".venvs", help="cache of the environment with torch")
+    parser = new_parser(__doc__, "results-training.json", workspaces=True)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of the worker")
     arguments = parser.parse_args()
     workspace = arguments.workspaces / "tttt.json"
     tasks = (*NEOS, *(OF_A_MODEL if workspace.is_file() else ()))

@@ -5,21 +5,18 @@ See README.md beside this file.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from harness.event_stage import OPTUNA, Rounds, busy_share
+from harness.options import new_parser
 from harness.peers import OURS, Peer, python_of
 from harness.suite import machine_facts
 from harness.tables import new_table, print_table, show_ratio, show_seconds
 from rich.console import Console
 
-HERE = Path(__file__).resolve().parent
 N_TRIALS = 200
 STUDY = dataclasses.replace(OPTUNA, tasks=("histograms", "nothing"))
 PICKLE = Peer(
@@ -34,13 +31,8 @@ STUDY_TARGET, INSIDE_TARGET, PICKLE_TARGET, SIZE_TARGET = 2.0, 0.2, 20e-3, 2.0
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    given = os.environ.get("NEXTSTAT_WORKSPACES", HERE.parents[1] / "shared" / "workspaces")
-    add("--workspaces", type=Path, default=Path(given), help="folder with tttt.json")
-    add("--output", type=Path, default=HERE / "results-tuning.json", help="results (JSON)")
-    add("--rounds", type=int, default=5, help="turns of each worker")
-    add("--venvs", type=Path, default=HERE / ".venvs", help="cache of the environment with Optuna")
+    parser = new_parser(__doc__, "results-tuning.json", workspaces=True)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each worker")
     arguments = parser.parse_args()
     workspace = arguments.workspaces / "tttt.json"
     if not workspace.is_file():

@@ -252,8 +252,7 @@ bool Minimizer::leads_elsewhere(int p, double value) {
 
 // From a minimum to lower ones beside it, one folded parameter after the other.
 void Minimizer::try_other_basins(const Data& data, const FitProblem& problem) {
-  for (std::size_t k = 0; k < model_.folded.size(); ++k) {
-    const int p = model_.folded[k];
+  for (const int p : model_.folded) {
     if (fixed_[p] || point.status != FitStatus::converged) continue;
     for (const double side : {-1.0, 1.0}) {
       const double weight = model_.inverse_variance[p];

@@ -57,7 +57,6 @@ sphinx_gallery_conf = {
     "reset_argv": "script_figures.arguments",
     "backreferences_dir": "auto_gallery/backreferences",
     "doc_module": ("nextstat",),
-    "reference_url": {"nextstat": None},
     "abort_on_example_error": True,
     "download_all_examples": False,
     "min_reported_time": float("inf"),  # running times are of one machine

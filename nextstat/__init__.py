@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nextstat._lazy import loader
+
 if TYPE_CHECKING:
     from nextstat import callbacks as callbacks
     from nextstat import datasets as datasets
@@ -118,16 +120,15 @@ _MODULES = {
 __all__ = sorted([*_HOME, *_MODULES])
 
 
+_load = loader(__name__, _HOME)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"nextstat.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
     if name in _MODULES | _OPTIONAL:
         return importlib.import_module(f"nextstat.{name}")
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("nextstat")
-    raise AttributeError(f"module 'nextstat' has no attribute {name!r}")
+    return _load(name)
 
 
 def __dir__() -> list[str]:

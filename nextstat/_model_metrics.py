@@ -156,4 +156,4 @@ def model_of(source: object, what: str) -> tuple[HistFactoryModel, Mapping[str, 
                 "numbers: look at the outputs and the weights of the network, the training may "
                 "have diverged"
             )
-    return source.model, source._options
+    return source.model, source._fits.options

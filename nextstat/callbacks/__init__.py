@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nextstat._lazy import loader
 
 if TYPE_CHECKING:
     from nextstat.callbacks._lightning import LightningCallback as LightningCallback
@@ -12,14 +13,7 @@ if TYPE_CHECKING:
 _HOME = {"LightningCallback": "_lightning", "OptunaCallback": "_optuna"}
 
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"nextstat.callbacks.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'nextstat.callbacks' has no attribute {name!r}")
+__getattr__ = loader(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

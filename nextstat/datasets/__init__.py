@@ -6,8 +6,9 @@ not.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nextstat._lazy import loader
 
 if TYPE_CHECKING:
     from nextstat.datasets._blobs import make_blobs as make_blobs
@@ -17,14 +18,7 @@ if TYPE_CHECKING:
 _HOME = {"make_blobs": "_blobs", "make_events": "_events", "make_workspace": "_workspaces"}
 
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"nextstat.datasets.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'nextstat.datasets' has no attribute {name!r}")
+__getattr__ = loader(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
 from nextstat._limit import limit_level
 from nextstat._model_templates import ModelTemplates
-from nextstat._problem import Bounds, Fixed, Init, check_model, make_problem
+from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import poi_index
-from nextstat._sensitivity import Dataset, Fields
+from nextstat._sensitivity import Dataset
 from nextstat._statistics import (
     Statistic,
     covariance,
@@ -30,19 +28,14 @@ from nextstat._statistics import (
     test_statistic,
     uncertainty,
 )
-from nextstat._warm_profile import Memory, WarmProfile
-from nextstat.exceptions import FitWarning, WorkspaceWarning
-from nextstat.model import HistFactoryModel, Vector, from_pyhf
+from nextstat.exceptions import FitWarning
+from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.torch._choice import Choice, DataKind, FitSummary
-from nextstat.torch._evaluate import Array, Outcome, evaluate
+from nextstat.torch._evaluate import Array
 from nextstat.torch._from_histograms import Background, Histograms, Pairs, collect
+from nextstat.torch._layer_fits import DATA, LayerFits, Templates
 
-Templates: TypeAlias = "Mapping[str, Tensor] | None"
-
-_PRECISION = 1e-20  # of fits, in nll: derivatives are the more precise the nearer the minimum is
 _SAME = 1e-4  # in ln CLs: fits at one limit that end in the same minimum
-_DATA = "data"
-NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class HistFactoryLayer:
@@ -119,15 +112,12 @@ class HistFactoryLayer:
         bounds: Bounds | None,
         warm_start: bool,
     ) -> None:
-        make_problem(templates.model, init, fixed, bounds)
-        self._templates = templates
         self._histograms = histograms
-        self._poi = poi_index(templates.model, poi)
-        self._options: dict[str, Any] = {"init": init, "fixed": fixed, "bounds": bounds}
-        self._warm = warm_start
-        self._memories: dict[tuple[str, int], Memory] = {}
-        self._last: dict[int, WarmProfile] = {}
-        self._seen: set[frozenset[str]] = set()
+        bound = None if histograms is None else histograms.tensors
+        options = {"init": init, "fixed": fixed, "bounds": bounds}
+        self._fits = LayerFits(
+            templates, bound, poi_index(templates.model, poi), options, warm_start
+        )
 
     @classmethod
     def from_histograms(
@@ -185,9 +175,6 @@ class HistFactoryLayer:
         layer._start(histograms.templates(), histograms, None, init, fixed, bounds, warm_start)
         return layer
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_memories": {}, "_last": {}}
-
     @property
     def model(self) -> HistFactoryModel:
         """The model whose templates are used where none are passed.
@@ -195,7 +182,7 @@ class HistFactoryLayer:
         That of a layer from histograms has their sum as data.
         """
         if self._histograms is None:
-            return self._templates.model
+            return self._fits.templates.model
         codes = self._histograms.structure.interpolation
         return from_pyhf(self._histograms.workspace(), interpolation=codes)
 
@@ -214,23 +201,22 @@ class HistFactoryLayer:
         return self._histograms.workspace()
 
     def __repr__(self) -> str:
-        model = self._templates.model
+        model = self._fits.templates.model
         return (
             f"{type(self).__name__}({len(model.parameters)} parameters, {model.n_bins} bins in "
             f"{len(model.channels)} channels, samples={list(model.samples)}, "
-            f"poi={model.parameter_names[self._poi]!r})"
+            f"poi={model.parameter_names[self._fits.poi]!r})"
         )
 
     @property
     def template_names(self) -> tuple[str, ...]:
         """Names that templates can be passed by."""
-        return (*self._templates.places, _DATA)
+        return (*self._fits.templates.places, DATA)
 
     @property
     def last_fits(self) -> list[FitSummary]:
         """Where the fits of the last call ended, one for each element of the batch."""
-        profiles = [self._last[i] for i in sorted(self._last)]
-        return [FitSummary(p.muhat, p.best, p.conditional) for p in profiles]
+        return self._fits.last
 
     def nll(
         self,
@@ -261,7 +247,7 @@ class HistFactoryLayer:
 
         more = {} if params is None else {"params": params}
         choice = Choice(data, nuisances, asimov_mu)
-        return self._run("nll", statistic, choice, templates, more)
+        return self._fits.evaluate("nll", statistic, choice, templates, more)
 
     def q0(
         self,
@@ -289,7 +275,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return test_statistic(dataset, "q0", 0.0)
 
-        return self._run("q0", statistic, Choice(data, nuisances, asimov_mu), templates)
+        return self._fits.evaluate("q0", statistic, Choice(data, nuisances, asimov_mu), templates)
 
     def z0(
         self,
@@ -308,7 +294,7 @@ class HistFactoryLayer:
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
             return root(test_statistic(dataset, "q0", 0.0), "q0")
 
-        return self._run("q0", statistic, Choice(data, nuisances, asimov_mu), templates)
+        return self._fits.evaluate("q0", statistic, Choice(data, nuisances, asimov_mu), templates)
 
     def qmu(
         self,
@@ -340,7 +326,9 @@ class HistFactoryLayer:
             return test_statistic(dataset, "qtilde", _tested(mu, values))
 
         choice = Choice(data, nuisances, asimov_mu)
-        return self._run("qmu", statistic, choice, templates, _as_input(mu), bounds=(0.0, 0.0))
+        return self._fits.evaluate(
+            "qmu", statistic, choice, templates, _as_input(mu), bounds=(0.0, 0.0)
+        )
 
     def cls(
         self,
@@ -402,7 +390,9 @@ class HistFactoryLayer:
 
         choice = Choice(data, nuisances, 0.0)
         bounds = (0.0, upper)
-        return self._run("cls", statistic, choice, templates, _as_input(mu), bounds=bounds)
+        return self._fits.evaluate(
+            "cls", statistic, choice, templates, _as_input(mu), bounds=bounds
+        )
 
     def upper_limit(
         self,
@@ -437,8 +427,8 @@ class HistFactoryLayer:
             return Statistic(find_limit(dataset, alpha, nuisances), lambda g: {})
 
         choice = Choice(data, nuisances, 0.0)
-        limit = self._run("limit", limits, choice, templates, bounds=(0.0, 0.0)).detach()
-        if not self._differentiates(templates):
+        limit = self._fits.evaluate("limit", limits, choice, templates, bounds=(0.0, 0.0)).detach()
+        if not self._fits.differentiates(templates):
             return limit
         with torch.enable_grad():
             mu = limit.clone().requires_grad_()
@@ -488,7 +478,7 @@ class HistFactoryLayer:
             return uncertainty(dataset)
 
         choice = Choice(data, nuisances, asimov_mu)
-        return self._run("variance", statistic, choice, templates)
+        return self._fits.evaluate("variance", statistic, choice, templates)
 
     def covariance(
         self,
@@ -516,113 +506,7 @@ class HistFactoryLayer:
             return covariance(dataset)
 
         choice = Choice(data, nuisances, asimov_mu)
-        return self._run("variance", statistic, choice, templates)
-
-    def _inputs(self, templates: Templates) -> dict[str, Tensor]:
-        if templates is not None and not isinstance(templates, Mapping):
-            raise TypeError(
-                f"templates is a {type(templates).__name__}, expected a mapping of names to tensors"
-            )
-        bound = {} if self._histograms is None else self._histograms.tensors
-        return {**bound, **(templates or {})}
-
-    def _differentiates(self, templates: Templates) -> bool:
-        inputs = self._inputs(templates).values()
-        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-
-    def _run(
-        self,
-        name: str,
-        statistic: Callable[[Dataset, dict[str, Array]], Statistic],
-        choice: Choice,
-        templates: Templates,
-        more: Mapping[str, Tensor] = NOTHING,
-        *,
-        bounds: tuple[float, float] | None = None,
-    ) -> Tensor:
-        """Evaluate a statistic of a dataset for each element of the batch.
-
-        With `bounds`, the parameter of interest is at least the first, and may reach the second.
-        """
-        choice.check()
-        inputs = self._inputs(templates)
-        replaced = [key for key in inputs if key != _DATA]
-        shapes = {key: self._templates.place(key).shape for key in replaced}
-        uses_data = "observed" in choice or "fitted" in choice
-        if _DATA in inputs:
-            if not uses_data:
-                raise ValueError(
-                    "'data' is passed, but Asimov data at nominal nuisances do not depend on it: "
-                    "pass data='observed' or nuisances='fitted' too"
-                )
-            shapes[_DATA] = self._shape_of_data(inputs[_DATA])
-        elif uses_data and self._histograms is not None:
-            raise ValueError("there are no observed data: pass them as the template 'data'")
-        self._warn_of_what_stays(replaced)
-        shapes |= {"params": (len(self._templates.model.parameters),), "mu": ()}
-        self._last = {}
-
-        def compute(values: dict[str, Array], index: int) -> Outcome:
-            key = f"{name} {choice.data}", index
-            memory = self._memories.setdefault(key, {}) if self._warm else {}
-            bound = self._templates.bind({key: values[key] for key in replaced})
-            dataset = choice.dataset(self._profile(bound.model, values.get(_DATA), memory, bounds))
-            value, pull_back = statistic(dataset, values)
-            self._last[index] = dataset.profile
-
-            def to_inputs(g: Vector) -> Fields:
-                fields = dict(pull_back(g))
-                if _DATA in values and "data" in fields:
-                    aux = fields.get("aux", np.zeros(0))
-                    if values[_DATA].size > len(fields["data"]):  # do not follow the templates
-                        fields["aux"] = np.zeros(len(aux))
-                        fields["data"] = np.concatenate([fields["data"], aux])
-                return {**fields, **bound.pull_back(fields)}
-
-            return value, to_inputs
-
-        return evaluate(compute, {**inputs, **more}, shapes)
-
-    def _profile(
-        self,
-        model: HistFactoryModel,
-        data: Array | None,
-        memory: Memory,
-        bounds: tuple[float, float] | None,
-    ) -> WarmProfile:
-        problem = make_problem(model, **self._options)._replace(precision=_PRECISION)
-        if bounds is not None:
-            problem = problem.at_least(self._poi, bounds[0])
-            problem = problem.widen(self._poi, problem.lower[self._poi], bounds[1])
-        return WarmProfile(
-            model, model._data(data), problem, self._poi, memory=memory, label="observed"
-        )
-
-    def _shape_of_data(self, data: Tensor) -> tuple[int, ...]:
-        model = self._templates.model
-        n, n_aux = model.n_bins, len(model.auxdata)
-        return (n + n_aux,) if data.shape[-1:] == (n + n_aux,) else (n,)
-
-    def _warn_of_what_stays(self, replaced: list[str]) -> None:
-        """Varied yields that stay behind when nominal ones are replaced are likely forgotten."""
-        names = frozenset(replaced)
-        if names in self._seen:
-            return
-        self._seen.add(names)
-        kinds = ("/histosys/", "/shapesys/")
-        behind = [
-            name
-            for name in self._templates.places
-            if any(name.startswith(key + kind) for key in replaced for kind in kinds)
-            and name not in names
-        ]
-        if behind:
-            warnings.warn(
-                f"nominal yields are replaced, but not what is relative to them: {behind[:3]}"
-                f"{' and more' if len(behind) > 3 else ''} stay as in the model; pass them too",
-                WorkspaceWarning,
-                stacklevel=4,
-            )
+        return self._fits.evaluate("variance", statistic, choice, templates)
 
 
 def _as_input(mu: float | Tensor) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ class _Loss(nn.Module):
     ) -> None:
         super().__init__()
         self.layer = model if isinstance(model, HistFactoryLayer) else HistFactoryLayer(model)
-        self._sample = Sample(self.layer._templates.model, signal_sample_name)
+        self._sample = Sample(self.layer._fits.templates.model, signal_sample_name)
         self._choice: dict[str, Any] = {"data": data, "nuisances": nuisances}
 
     def forward(self, histogram: Tensor, templates: Mapping[str, Tensor] | None = None) -> Tensor:

@@ -765,4 +765,4 @@ def test_copies_are_models() -> None:
     layer.q0()
     other = copy.deepcopy(layer)
     assert number(other.q0()) == pytest.approx(number(layer.q0()), rel=1e-9)
-    assert other._memories is not layer._memories
+    assert other._fits._memories is not layer._fits._memories
