@@ -11,6 +11,7 @@ processes can take the same trial from an SQLite database.
 import argparse
 import contextlib
 import sqlite3
+from pathlib import Path
 
 import optuna
 from binning import objective
@@ -96,13 +97,25 @@ def of_the_queue(trial):
     return objective(trial)
 
 
+def path_in_a_folder(text):
+    if not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {str(Path(text).parent)!r}")
+    return text
+
+
+def count(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than one trial")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("storage")
+    parser.add_argument("storage", type=path_in_a_folder)
     parser.add_argument("command", choices=("run", "plan", "work"))
-    parser.add_argument("n_trials", type=int)
+    parser.add_argument("n_trials", type=count)
     arguments = parser.parse_args()
     if arguments.command == "plan" and not arguments.storage.endswith(".log"):
         parser.error("a queue needs a journal: STORAGE has to end in .log")
