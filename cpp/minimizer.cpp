@@ -23,9 +23,12 @@ constexpr double edge_reach = 40.0;  // in units of the rounding: where nothing 
 constexpr int max_halvings = 40;
 constexpr int max_polish_steps = 5;
 constexpr int max_refinements = 4;
-constexpr double refinement = 0.25;   // of the EDM, by a step that is worth it
-constexpr double well_below = 0.4;    // of what the quadratic model says: another basin
-constexpr double rounding = 1e-9;     // of differences in nll
+constexpr double refinement = 0.25;  // of the EDM, by a step that is worth it
+constexpr double well_below = 0.4;   // of what the quadratic model says: another basin
+constexpr double back = 0.01;        // in widths of constraints, or 1: the same basin again
+constexpr double near_kink = 0.5;    // in the same: where the other side of a kink is looked at
+constexpr double just_beyond = 0.05, far_beyond = 0.3;  // where, from the kink itself
+constexpr double rounding = 1e-9;                       // of differences in nll
 constexpr double flat_gain = 1e-12;   // in nll, by a slope at a kink that counts as none
 constexpr double beside_kink = 0.01;  // where the two sides of a flat kink are compared
 
@@ -81,10 +84,16 @@ bool Minimizer::make_finite() {
   return std::isfinite(kernels_.nll(model_, *data_, point.theta.data(), evaluation_));
 }
 
+// Width of a parameter's constraint, 1 without.
+double Minimizer::width(int p) const {
+  const double weight = model_.inverse_variance[p] + model_.tau[p];
+  return weight > 0.0 ? 1.0 / std::sqrt(weight) : 1.0;
+}
+
 // Whether a slope is so small that following it gains nothing.
 bool Minimizer::is_flat(int p, double slope) const {
-  const double weight = model_.inverse_variance[p] > 0.0 ? model_.inverse_variance[p] : 1.0;
-  return 0.5 * slope * slope <= flat_gain * weight;
+  const double gain = slope * width(p);
+  return 0.5 * gain * gain <= flat_gain;
 }
 
 // Whether a parameter stands at the kink of its interpolation, and that is no bound.
@@ -228,7 +237,11 @@ void Minimizer::run(const Data& data, const FitProblem& problem) {
   load(problem);
   restart(data, problem);
   point.status = iterate(problem);
-  try_other_basins(data, problem);
+  while (find_lower_basin(data, problem)) {
+  }
+  while (point.status == FitStatus::converged && falls_beyond_kink() &&
+         descend_from_trial(data, problem, false)) {
+  }
   data_ = &data;
   point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);
 }
@@ -250,29 +263,81 @@ bool Minimizer::leads_elsewhere(int p, double value) {
   return shift != 0.0 && rise_of_trial() < well_below * foretold;
 }
 
-// From a minimum to lower ones beside it, one folded parameter after the other.
-void Minimizer::try_other_basins(const Data& data, const FitProblem& problem) {
+// Whether a descent is in the basin that it was to leave.
+bool Minimizer::is_back() const {
+  if (left_ == nullptr) return false;
+  for (int i = 0; i < model_.n_params; ++i) {
+    if (std::fabs(point.theta[i] - (*left_)[i]) > back * width(i)) return false;
+  }
+  return true;
+}
+
+// A second descent, from the trial; the lower of both minima stays. Whether that is the second.
+bool Minimizer::descend_from_trial(const Data& data, const FitProblem& problem, bool until_back) {
+  const Minimum here = point;
+  point.theta = trial_;
+  restart(data, problem);
+  if (until_back) left_ = &here.theta;
+  point.status = iterate(problem);
+  left_ = nullptr;
+  trial_ = here.theta;
+  if (point.status == FitStatus::converged && rise_of_trial() > rounding) return true;
+  const int n_iterations = point.n_iterations, n_evaluations = point.n_evaluations;
+  point = here;
+  data_ = &data;
+  differentiate();  // the quadratic model is that of the minimum again
+  point = here;
+  point.n_iterations = n_iterations;
+  point.n_evaluations = n_evaluations + 1;
+  return false;
+}
+
+// From a minimum to lower ones beside it, one folded parameter after the other; whether there is
+// one.
+bool Minimizer::find_lower_basin(const Data& data, const FitProblem& problem) {
+  bool found = false;
   for (const int p : model_.folded) {
-    if (fixed_[p] || point.status != FitStatus::converged) continue;
-    for (const double side : {-1.0, 1.0}) {
-      const double weight = model_.inverse_variance[p];
-      const double width = weight > 0.0 ? 1.0 / std::sqrt(weight) : 1.0;
-      if (!leads_elsewhere(p, data.center[p] + side * width)) continue;
-      const Minimum here = point;
-      point.theta = trial_;
-      restart(data, problem);
-      point.status = iterate(problem);
-      trial_ = here.theta;
-      if (point.status == FitStatus::converged && rise_of_trial() > rounding) continue;
-      const int n_iterations = point.n_iterations, n_evaluations = point.n_evaluations;
-      point = here;
-      data_ = &data;
-      differentiate();  // the quadratic model is that of the minimum again
-      point = here;
-      point.n_iterations = n_iterations;
-      point.n_evaluations = n_evaluations + 1;
+    if (fixed_[p]) continue;
+    const double center = data.center[p];
+    for (const double value : {center - width(p), center + width(p), -point.theta[p]}) {
+      if (point.status != FitStatus::converged) return false;
+      if (leads_elsewhere(p, value) && descend_from_trial(data, problem, true)) found = true;
     }
   }
+  return found;
+}
+
+// Makes a trial beyond a kink that the minimum stands at or near, if one has a lower nll.
+bool Minimizer::falls_beyond_kink() {
+  std::vector<int> near;
+  for (int p : model_.kinked) {
+    const bool inside = !fixed_[p] && lower_[p] < 0.0 && upper_[p] > 0.0;
+    if (inside && std::fabs(point.theta[p]) <= near_kink * width(p)) near.push_back(p);
+  }
+  if (near.empty()) return false;
+  const auto is_lower = [this](int p, double value) {
+    trial_ = point.theta;
+    trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
+    return rise_of_trial() < -rounding;
+  };
+  trial_ = point.theta;
+  for (int p : near) trial_[p] = std::copysign(0.0, -point.theta[p]);
+  ++point.n_evaluations;
+  Doubles& slope = slope_above_;  // at the kinks, on the other side
+  kernels_.gradient(model_, *data_, trial_.data(), evaluation_, slope.data());
+  for (int p : near) {
+    const double theta = point.theta[p], curvature = quadratic_.diagonal(p);
+    if (theta != 0.0) {  // where does the parabola on the other side end?
+      const bool away = theta * slope[p] > 0.0 && curvature > 0.0;
+      const double gain = 0.5 * slope[p] * slope[p] / curvature;
+      if (away && gain > rounding && is_lower(p, -slope[p] / curvature)) return true;
+    } else if (point.held[p]) {  // is there but a ridge, and a valley behind it?
+      for (const double step : {-far_beyond, -just_beyond, just_beyond, far_beyond}) {
+        if (is_lower(p, step * width(p))) return true;
+      }
+    }
+  }
+  return false;
 }
 
 // Full Newton steps, which need no lower nll: near the minimum it is constant but for rounding.
@@ -336,6 +401,7 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
       rounded_->edge = first_edge;
       data_ = &*rounded_;
     }
+    if (is_back()) return FitStatus::stalled;
     choose_sides();
     if (!differentiate()) return FitStatus::not_finite;
     Outcome step = quadratic_.solve();

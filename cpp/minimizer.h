@@ -5,8 +5,10 @@
 // codes whose slope jumps at zero pin a parameter there when both one-sided slopes say so.
 //
 // Where variations are folded (folded.h), a converged fit looks for another basin: one constraint
-// width to either side of such a parameter's centre. Where the nll there is well below what the
-// quadratic model says, a second fit starts from there, and the lower minimum counts.
+// width to either side of such a parameter's centre, and at the mirrored value. Where the nll there
+// is well below what the quadratic model says, a second fit starts from there, and the lower
+// minimum counts. It ends as soon as it is back. Beyond kinks that the minimum stands at or near,
+// the fit looks too.
 //
 // The nll has another kink where the expectation of an empty bin reaches zero, and minima lie on
 // it. Once a fit steps across it, it goes on with the kink rounded off, over less and less.
@@ -46,10 +48,14 @@ class Minimizer {
 
  private:
   FitStatus iterate(const FitProblem& problem);
-  void try_other_basins(const Data& data, const FitProblem& problem);
+  bool find_lower_basin(const Data& data, const FitProblem& problem);
   void restart(const Data& data, const FitProblem& problem);
   bool leads_elsewhere(int param, double value);
   double rise_of_trial();
+  bool is_back() const;
+  bool descend_from_trial(const Data& data, const FitProblem& problem, bool until_back);
+  bool falls_beyond_kink();
+  double width(int param) const;
   void load(const FitProblem& problem);
   bool make_finite();
   void choose_sides();
@@ -68,7 +74,8 @@ class Minimizer {
   const Model& model_;
   const Data* data_ = nullptr;  // given, or rounded_
   std::optional<Data> rounded_;
-  bool crossed_ = false;  // an edge, by a step or a trial
+  bool crossed_ = false;           // an edge, by a step or a trial
+  const Doubles* left_ = nullptr;  // the minimum whose basin a descent is to leave
   int last_iteration_ = 0;
   const Kernels& kernels_;
   Evaluation evaluation_;

@@ -195,7 +195,7 @@ double QuadraticModel::predicted_decrease() {
   kernels_.multiply(point_.shape, hessian, step.data(), product_.data());
   double curvature = dot(step, product_);
   for (int i = 0; i < model_.n_params && damped(); ++i) curvature += shift_[i] * step[i] * step[i];
-  return -(slope() + 0.5 * curvature);
+  return 0.0 - (slope() + 0.5 * curvature);  // no -0.0
 }
 
 }  // namespace nextstat
