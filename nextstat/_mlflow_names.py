@@ -26,13 +26,14 @@ _SPELT = re.compile(
 
 
 def mlflow_names(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics under names that MLflow takes, on every platform.
+    """The metrics under names that MLflow takes, on every platform and in every database.
 
     MLflow refuses names with anything but letters, digits, spaces and ``_ - . /`` (colons on
     Windows only), those that would be another path, such as ``a/../b``, and those of more than
-    250 characters. Names that it takes stay as they are. In others, the bin of a parameter is
-    written ``.bin0`` instead of ``[0]``, every other character that is refused as its code:
-    ``-x2b-`` for ``+``. Names that are too long are cut, and end in a hash of the whole.
+    250 characters. In these, the bin of a parameter is written ``.bin0`` instead of ``[0]``, every
+    other character that is refused as its code: ``-x2b-`` for ``+``. Names that are too long are
+    cut, and end in a hash of the whole. Other names stay as they are, unless they look like the
+    result: ``my.bin0`` becomes ``my-x2e-bin0``, so apply it once.
 
     A name becomes the same whatever else is logged, and no two become one. The way back is
     ``dict(zip(mlflow_names(metrics), metrics))``.
@@ -52,14 +53,20 @@ def mlflow_names(metrics: Mapping[str, float]) -> dict[str, float]:
     TypeError
         If it is no mapping, a name is no string, or a value no number.
     ValueError
-        If a name is empty.
+        If a name is empty, or a long name was cut before and stands beside what it was cut from.
     """
     if not isinstance(metrics, Mapping):
         raise TypeError(
             f"metrics is a {type(metrics).__name__}, expected a mapping of names to numbers, such "
             "as metrics_dict gives"
         )
-    return {_allowed(name): number(value, f"metrics[{name!r}]") for name, value in metrics.items()}
+    taken: dict[str, str] = {}
+    for name in metrics:
+        first = taken.setdefault(_allowed(name), name)
+        if first != name:
+            raise ValueError(f"{first!r} and {name!r} would become one: give one another name")
+    values = (number(value, f"metrics[{name!r}]") for name, value in metrics.items())
+    return dict(zip(taken, values, strict=True))
 
 
 def _allowed(name: object) -> str:
@@ -74,7 +81,7 @@ def _allowed(name: object) -> str:
     spelt += index[1] if index else ""
     if len(spelt) <= _LONGEST:
         return spelt
-    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
     return f"{spelt[: _LONGEST - _DIGEST - 1]}-{digest}"
 
 

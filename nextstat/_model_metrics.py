@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._metric_values import check_prefix, health
 from nextstat._options import check_flag, check_integer, check_option
-from nextstat._problem import Bounds, Fixed, Init, way_to_model
+from nextstat._problem import Bounds, Fixed, Init, own_options, way_to_model
 from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
@@ -47,37 +48,41 @@ def model_metrics(
         Whether everything is about the data expected with signal, or about the observed data.
     nuisances : {"fitted", "nominal"}
         Of the expected data: fitted to the observed ones as in `nextstat.significance`, or nominal
-        as in the losses and layers of `nextstat.torch` unless they are told otherwise.
+        as in the losses and layers of `nextstat.torch` unless they are told otherwise. The same
+        for a layer, whose histograms alone are what is expected.
     top_n : int
         Number of impacts; 0 for none.
     poi : str, optional
         Another parameter as parameter of interest.
     init, fixed, bounds
-        As for `nextstat.fit`. The ranking starts from the model's own starting values.
+        As for `nextstat.fit`.
 
     Returns
     -------
     dict of str to float
         `z0`, `q0`, `mu`, ``error/<poi>``, `nll`, `edm`, `converged` (1.0 if all fits did, or 0.0),
-        `time_ms`, `n_active_bounds`, and ``impact/<name>`` of the nuisance parameters with the
-        largest total impact. Without convergence, `z0` and `q0` are NaN, and impacts are missing.
-        They are NaN as well, `converged` or not, where the significance is infinite, of bins in
-        which events are expected with signal and none without: that would win every search.
+        `time_ms` (of everything together), `n_active_bounds`, and ``impact/<name>`` of the
+        nuisance parameters with the largest total impact; NaN where `rank_impact` has none, as
+        for parameters at a bound. Without convergence, `z0` and `q0` are NaN, and impacts are
+        missing. `z0` and `q0` are NaN as well, `converged` or not, where the significance is
+        infinite, of bins in which events are expected with signal and none without: that would win
+        every search.
 
     Raises
     ------
     TypeError
         If it is neither a model nor a layer from histograms.
     ValueError
-        If there is no parameter of interest, an option is impossible, or a histogram of a layer is
-        not finite.
+        If there is no parameter of interest, an option is impossible, a histogram of a layer is
+        not finite, or observed data are asked for, which a layer does not have.
     """
     check_metrics_options(prefix, expected=expected, nuisances=nuisances, top_n=top_n)
-    model, own = model_of(model, "model")
+    started = time.perf_counter()
+    model, own = model_of(model, "model", expected=expected)
     given = {"init": init, "fixed": fixed, "bounds": bounds}
-    options: dict[str, Any] = {
-        key: own.get(key) if value is None else value for key, value in given.items()
-    }
+    options = own_options(
+        {key: own.get(key) if value is None else value for key, value in given.items()}
+    )
     data = None
     converged = True
     try:
@@ -98,9 +103,9 @@ def model_metrics(
     if not converged:
         metrics[f"{prefix}converged"] = 0.0
     elif top_n and result.converged:
-        del options["init"]
         for row in rank_impact(model, top_n=top_n, data=data, poi=poi, **options):
             metrics[f"{prefix}impact/{row['name']}"] = row["total_impact"]
+    metrics[f"{prefix}time_ms"] = 1e3 * (time.perf_counter() - started)
     return metrics
 
 
@@ -125,7 +130,9 @@ def check_metrics_options(
         raise TypeError(f"{unknown[0]!r} is no option of model_metrics")
 
 
-def model_of(source: object, what: str) -> tuple[HistFactoryModel, Mapping[str, Any]]:
+def model_of(
+    source: object, what: str, *, expected: bool
+) -> tuple[HistFactoryModel, Mapping[str, Any]]:
     """The model to evaluate, and the options of the layer that it is from.
 
     Raises
@@ -133,7 +140,7 @@ def model_of(source: object, what: str) -> tuple[HistFactoryModel, Mapping[str, 
     TypeError
         If it is neither a model nor a layer from histograms; `what` says which argument it was.
     ValueError
-        If a histogram of the layer is not finite.
+        If a histogram of the layer is not finite, or not the expected data are wanted.
     """
     if isinstance(source, HistFactoryModel):
         return source, {}
@@ -148,6 +155,11 @@ def model_of(source: object, what: str) -> tuple[HistFactoryModel, Mapping[str, 
             f"{what} is a HistFactoryLayer of a model, which does not know the templates that it "
             "is called with: expected a HistFactoryModel built from these, or a layer made by "
             "from_histograms"
+        )
+    if not expected:
+        raise ValueError(
+            f"expected=False, but {what} is a layer from histograms, which has no observed data: "
+            "pass a HistFactoryModel that has them"
         )
     for name, tensor in source._histograms.tensors.items():
         if not tensor.isfinite().all():

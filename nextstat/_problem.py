@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -90,6 +91,14 @@ def way_to_model(source: object) -> str:
     if isinstance(source, str | dict):
         return "; make one with from_pyhf"
     return "; its model is result.model" if hasattr(source, "dataset") else ""
+
+
+def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of options that can be read again and again, and that the caller cannot change."""
+    return {
+        name: deepcopy(list(value) if isinstance(value, Iterator) else value)
+        for name, value in options.items()
+    }
 
 
 def make_problem(

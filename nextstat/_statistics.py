@@ -20,6 +20,8 @@ from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import Vector
 
+_LEAST_ROOT = 1e-7  # of a test statistic
+
 
 class Statistic(NamedTuple):
     """A number or an array, and how to get from a derivative in it to those in its model.
@@ -103,19 +105,24 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
     return number(q, {**found.fields, "mu": np.array(in_mu)})
 
 
-def root(statistic: Statistic, name: str) -> Statistic:
-    """Square root of a test statistic; where it is 0, 0 is given as the derivative."""
+def root(statistic: Statistic, name: str, least: float = _LEAST_ROOT) -> Statistic:
+    """Square root of a statistic; where it is not above the least, 0 is given as the derivative.
+
+    Derivatives of a test statistic are those of two fits less one another: of less than the least
+    root, rounding is all they are.
+    """
     r = math.sqrt(statistic.value)
-    return Statistic(r, lambda g: statistic.pull_back(g * _in_root(r, name)))
+    return Statistic(r, lambda g: statistic.pull_back(g * _in_root(r, name, least)))
 
 
-def _in_root(r: float, name: str) -> float:
+def _in_root(r: float, name: str, least: float) -> float:
     """Derivative of a root r in its square."""
-    if r > 0.0:
+    if r > least:
         return 0.5 / r
+    found = f"{r * r:.2g}, 0 but for rounding" if r else "0"
     warnings.warn(
-        f"{name} is 0, where its root has a kink: 0 is given as the derivative, and nothing can be "
-        "learned; is there any signal, or an excess on the tested side?",
+        f"{name} is {found}, where its root has a kink: 0 is given as the derivative, and nothing "
+        "can be learned; is there any signal, or an excess on the tested side?",
         FitWarning,
         stacklevel=2,
     )
@@ -193,7 +200,7 @@ def find_limit(dataset: Dataset, alpha: float, nuisances: AsimovNuisances) -> fl
 
 def uncertainty(dataset: Dataset) -> Statistic:
     """Standard deviation of the parameter of interest, the root of its variance."""
-    return root(variance(dataset), "the variance")
+    return root(variance(dataset), "the variance", 0.0)
 
 
 def covariance(dataset: Dataset) -> Statistic:

@@ -15,7 +15,7 @@ from nextstat._breakdown import (
     groups_of,
 )
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, make_problem
+from nextstat._problem import Bounds, Fixed, Init, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
@@ -25,6 +25,15 @@ from nextstat.result import FitResult, check_converged
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+__all__ = [
+    "correlation_df",
+    "plot_rank_impact",
+    "pulls",
+    "rank_impact",
+    "rank_impact_df",
+    "uncertainty_breakdown",
+]
 
 RankingMethod = Literal["refit", "covariance", "auxdata"]
 SortKey = Literal["total", "pull", "constraint"]
@@ -55,6 +64,7 @@ def rank_impact(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
 ) -> list[dict[str, Any]]:
@@ -83,6 +93,8 @@ def rank_impact(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
+    init : (P,) array_like or mapping of name to value, optional
+        Where the first fit starts.
     fixed : mapping of name to value, names, or (P,) bools, optional
         Parameters to hold, as for `fit`; they are left out.
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
@@ -120,7 +132,7 @@ def rank_impact(
         raise ValueError(f"sort_by is {sort_by!r}, expected one of {list(_SORT_COLUMNS)}")
     if top_n is not None:
         check_integer(top_n, "top_n")
-    problem = make_problem(model, fixed=fixed, bounds=bounds)
+    problem = make_problem(model, init, fixed, bounds)
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     if method == "covariance":
         impact = by_covariance(fit)
@@ -174,6 +186,7 @@ def uncertainty_breakdown(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
 ) -> dict[str, float]:
@@ -192,7 +205,7 @@ def uncertainty_breakdown(
         observed and the expected curvature of the likelihood. "fix": how much smaller, in
         quadrature, the error is with the group fixed; such parts do not add up if groups are
         correlated.
-    data, auxdata, poi, fixed, bounds
+    data, auxdata, poi, init, fixed, bounds
         As for `rank_impact`.
 
     Returns
@@ -209,7 +222,7 @@ def uncertainty_breakdown(
     """
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
-    problem = make_problem(model, fixed=fixed, bounds=bounds)
+    problem = make_problem(model, init, fixed, bounds)
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])

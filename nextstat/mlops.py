@@ -119,7 +119,7 @@ def significance_metrics(
     z = _not_negative(z0, "z0", "; of the loss -Z0, pass -loss")
     metrics = {
         f"{prefix}z0": z,
-        f"{prefix}q0": z**2 if q0 is None else _not_negative(q0, "q0"),
+        f"{prefix}q0": z * z if q0 is None else _not_negative(q0, "q0"),
     }
     if step_time_ms is not None:
         metrics[f"{prefix}step_time_ms"] = _not_negative(step_time_ms, "step_time_ms")
@@ -129,7 +129,8 @@ def significance_metrics(
 class StepTimer:
     """Wall-clock time of a training step.
 
-    Either `start` and `stop`, any number of times, or ``with StepTimer() as timer: ...``.
+    Either `start` and `stop`, any number of times, or ``with StepTimer() as timer: ...``. One
+    inside another needs a timer of its own.
 
     Attributes
     ----------

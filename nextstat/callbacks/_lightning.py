@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from nextstat._model_metrics import check_metrics_options, model_of
 from nextstat._options import check_integer
+from nextstat._problem import own_options
 from nextstat.mlops import mlflow_names, model_metrics
 from nextstat.model import HistFactoryModel
 from nextstat.torch import HistFactoryLayer
@@ -58,12 +59,14 @@ class LightningCallback(Callback):
         **options: Any,
     ) -> None:
         if not callable(build):
-            raise TypeError(f"build is {build!r}, expected a function of the LightningModule")
+            raise TypeError(
+                f"build is a {type(build).__name__}, expected a function of the LightningModule"
+            )
         check_metrics_options(prefix, **options)
         self.build = build
         self.every_n_epochs = check_integer(every_n_epochs, "every_n_epochs")
         self.prefix = prefix
-        self.options = options
+        self.options = own_options(options)
         self._logged: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,7 +101,7 @@ class LightningCallback(Callback):
             return
         with torch.no_grad():
             built = self.build(pl_module)
-        model, own = model_of(built, "what build gave")
+        model, own = model_of(built, "what build gave", expected=self.options.get("expected", True))
         metrics = mlflow_names(model_metrics(model, self.prefix, **{**own, **self.options}))
         taken = sorted(metrics.keys() & trainer.callback_metrics.keys() - self._logged)
         if taken:

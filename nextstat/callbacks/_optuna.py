@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nextstat._metric_values import check_prefix, number
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class OptunaCallback:
             "duration_s": trial.duration.total_seconds() if trial.duration else math.nan,
         }
         for name, value in trial.params.items():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float | np.number | np.bool_):
                 found[f"params/{name}"] = float(value)
         if len(study.directions) == 1:
             names = ["value"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from nextstat._columns import Vector, as_column
-from nextstat._options import check_integer
+from nextstat._options import check_integer, check_positive
 from nextstat._smooth import smooth_histogram_gradients
+from nextstat.torch._evaluate import to_array
 from nextstat.torch._soft_histogram import SoftHistogram
 
 SILVERMAN = (4.0 / 3.0) ** 0.2
+_FARTHEST = 2.0**50  # positions that are still told apart
 STEPS = 4  # points per bandwidth at which a density is computed, between them interpolated
 
 
@@ -44,8 +46,9 @@ def scott_bandwidth(
     ValueError
         If shapes do not match, values are not finite, or there are not at least two different x.
     """
-    sigma, n = _spread(*_events(x, weights))
-    return sigma * math.pow(n, -0.2)
+    events = _events(x, weights)
+    sigma, n = _spread(events)
+    return events.scale * sigma * math.pow(n, -0.2)
 
 
 def silverman_bandwidth(
@@ -97,15 +100,14 @@ def adaptive_bandwidth(
     Raises
     ------
     ValueError
-        As `scott_bandwidth`.
+        As `scott_bandwidth`; or if events lie so far from all others that no grid holds both.
     """
-    events, weight = _events(x, weights)
-    sigma, n = _spread(events, weight)
+    events = _events(x, weights)
+    sigma, n = _spread(events)
     factor = SILVERMAN * math.pow(n, -0.2)
-    used = weight > 0.0
-    wide = factor * np.sqrt(sigma / _density(events[used], weight[used], factor * sigma))
-    bandwidth = np.full(len(events), wide.max())
-    bandwidth[used] = wide
+    wide = events.scale * factor * np.sqrt(sigma / _density(events, factor * sigma))
+    bandwidth = np.full(len(events.used), wide.max())
+    bandwidth[events.used] = wide
     return torch.as_tensor(bandwidth, device=x.device if isinstance(x, Tensor) else None)
 
 
@@ -142,10 +144,8 @@ class BandwidthAnnealing:
     def __init__(self, histogram: SoftHistogram, end: float, n_steps: int) -> None:
         if histogram.learn_bandwidth:
             raise ValueError("the bandwidth is learned, expected learn_bandwidth=False")
-        if not 0.0 < end < np.inf:
-            raise ValueError(f"end is {end}, expected a positive number")
         self.histogram = histogram
-        self.start, self.end = histogram.bandwidth.item(), float(end)
+        self.start, self.end = histogram.bandwidth.item(), check_positive(end, "end")
         self.n_steps = check_integer(n_steps, "n_steps", 1)
         self.last_step = 0
 
@@ -173,53 +173,85 @@ class BandwidthAnnealing:
         vars(self).update(state_dict)
 
 
-def _events(
-    x: Tensor | npt.ArrayLike, weights: Tensor | npt.ArrayLike | None
-) -> tuple[Vector, Vector]:
-    """Events and the absolute values of their weights, (n_events,) float64."""
+class _Events(NamedTuple):
+    """Events with weights.
+
+    Attributes
+    ----------
+    x : ndarray
+        Distances from the event of the largest weight, (n_used,), at most 1.
+    scale : float
+        Their unit.
+    weight : ndarray
+        Absolute values, (n_used,), at most 1.
+    used : ndarray
+        Which of the events given have weights, (n_events,) of bool.
+    """
+
+    x: Vector
+    scale: float
+    weight: Vector
+    used: npt.NDArray[np.bool_]
+
+
+def _events(x: Tensor | npt.ArrayLike, weights: Tensor | npt.ArrayLike | None) -> _Events:
     values = _column(x, "x")
     weight = np.ones(len(values)) if weights is None else np.abs(_column(weights, "weights"))
-    return values, as_column(weight, "weights", len(values)).astype(np.float64)
+    weight = as_column(weight, "weights", len(values)).astype(np.float64)
+    if weight.any():
+        weight /= weight.max()
+    used = weight > 0.0
+    values, weight = values[used], weight[used]
+    if not len(values) or values.min() == values.max():
+        raise ValueError("x holds no two different values with weights, so nothing has a width")
+    distance = values - values[weight.argmax()]
+    scale = float(np.abs(distance).max())
+    return _Events(distance / scale, scale, weight, used)
 
 
 def _column(values: Tensor | npt.ArrayLike, name: str) -> Vector:
-    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, np.float64)
+    if isinstance(values, Tensor):
+        values = to_array(values)
+    if np.iscomplexobj(values):
+        raise TypeError(f"{name} is complex, expected real numbers")
+    array = np.asarray(values, np.float64)
     column = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if not np.isfinite(as_column(column, name)).all():
         raise ValueError(f"{name} is not finite")
     return column
 
 
-def _spread(x: Vector, weight: Vector) -> tuple[float, float]:
+def _spread(events: _Events) -> tuple[float, float]:
     """Standard deviation, unbiased for equal weights, and effective number of events."""
-    used = x[weight > 0.0]
-    if not len(used) or used.min() == used.max():
-        raise ValueError("x holds no two different values with weights, so nothing has a width")
-    share, largest = weight / weight.sum(), weight.argmax()
+    share, largest = events.weight / events.weight.sum(), events.weight.argmax()
     others = np.where(np.arange(len(share)) == largest, 0.0, share)
-    # 1 - 1 / n and the mean, without differences of large numbers where one event has all weight
+    # 1 - 1 / n, without a difference of large numbers where one event has all weight
     room = float(share[largest] * others.sum() + others @ (1.0 - others))
-    distance = x - x[largest]
-    variance = float(share @ np.square(distance - share @ distance)) / room
+    variance = float(share @ np.square(events.x - share @ events.x)) / room
     n = 1.0 / float(share @ share)
     return math.sqrt(variance), n
 
 
-def _density(x: Vector, weight: Vector, bandwidth: float) -> Vector:
-    """Gaussian kernel density estimate at each of its own events, all with positive weights.
+def _density(events: _Events, bandwidth: float) -> Vector:
+    """Gaussian kernel density estimate at each of its own events.
 
     The density is the derivative of a smoothed histogram by its edges. These lie on a grid around
     all events; cubic polynomials connect the logarithms.
     """
-    position = (x - x.min()) * (STEPS / bandwidth)
+    position = (events.x - events.x.min()) * (STEPS / bandwidth)
+    if position.max() > _FARTHEST:
+        raise ValueError(
+            f"x spans {position.max() / STEPS:.2g} bandwidths, which no grid holds: leave out the "
+            "events that are so far away from all others"
+        )
     cell = np.floor(position)
     used = np.unique(cell)
     grid = np.unique(np.concatenate([used + shift for shift in (-1.0, 0.0, 1.0, 2.0)]))
     edges = np.concatenate([[-np.inf], grid, [np.inf]])
     by_edges = smooth_histogram_gradients(
-        position, edges, weight, -np.arange(len(grid) + 1.0), bandwidth=STEPS
+        position, edges, events.weight, -np.arange(len(grid) + 1.0), bandwidth=STEPS
     ).edges[1:-1]
-    log = np.log(by_edges * (STEPS / (bandwidth * weight.sum())))
+    log = np.log(by_edges * (STEPS / (bandwidth * events.weight.sum())))
     k, t = np.searchsorted(grid, cell), position - cell
     polynomials = (
         -t * (t - 1.0) * (t - 2.0) / 6.0,

@@ -84,7 +84,7 @@ def asimov_significance(
 
     Notes
     -----
-    Z and its derivatives are finite everywhere:
+    Z and its derivatives are finite everywhere, for numbers up to 1e75:
 
     - At s = 0 the derivative by s is that from above, 1 / sqrt(b + v), which points to more signal.
       For s < 0 there is no excess: Z and its derivatives are 0.

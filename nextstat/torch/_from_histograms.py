@@ -228,8 +228,11 @@ def _workspace(structure: Structure, numbers: Mapping[str, Array] | None) -> dic
     seen = set()
     for sample in structure.staterror:
         name = STATERROR[sample == SIGNAL]
+        variances = values(f"staterror/{name}")
+        if min(variances) < 0.0:
+            raise ValueError(f"{name!r} is negative: {min(variances):g}, expected variances")
         # the samples' squared errors are added up: the first one gets them all
-        errors = [0.0 if name in seen else math.sqrt(x) for x in values(f"staterror/{name}")]
+        errors = [0.0 if name in seen else math.sqrt(x) for x in variances]
         seen.add(name)
         modifiers[sample].append({"name": name, "type": "staterror", "data": errors})
     yields = {name: values(name) for name in structure.samples}

@@ -66,7 +66,8 @@ class HistFactoryLayer:
         Of the templates of the model (see `HistFactoryModel.templates`), and "data": observed
         events, (n_bins,), or events and auxiliary measurements, (n_bins + n_aux,).
     last_fits : list of FitSummary
-        Of the last call, one for each element of the batch.
+        Of the last call, one for each element of the batch whose fits converged. Threads that
+        share a layer get right values, but cannot tell whose fits these are.
 
     Notes
     -----

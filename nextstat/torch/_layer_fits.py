@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nextstat._model_templates import ModelTemplates
-from nextstat._problem import make_problem
+from nextstat._problem import make_problem, own_options
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
 from nextstat._warm_profile import Memory, WarmProfile
@@ -53,11 +53,11 @@ class LayerFits:
         options: dict[str, Any],
         warm_start: bool,
     ) -> None:
-        make_problem(templates.model, **options)
+        self.options = own_options(options)
+        make_problem(templates.model, **self.options)
         self.templates = templates
         self.poi = poi
         self._bound = bound
-        self.options = options
         self._warm_start = warm_start
         self._memories: dict[tuple[str, int], Memory] = {}
         self._profiles: dict[int, WarmProfile] = {}
@@ -68,7 +68,7 @@ class LayerFits:
 
     @property
     def last(self) -> list[FitSummary]:
-        """Where the fits of the last call ended, one for each element of the batch."""
+        """Where the fits of the last call ended, for each element of the batch that has them."""
         profiles = [self._profiles[i] for i in sorted(self._profiles)]
         return [FitSummary(p.muhat, p.best, p.conditional) for p in profiles]
 

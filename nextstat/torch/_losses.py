@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nextstat._asimov import AsimovNuisances
 from nextstat.model import HistFactoryModel
-from nextstat.torch._choice import DataKind
+from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample
 
@@ -33,6 +33,8 @@ class _Loss(nn.Module):
     ------
     KeyError
         If the model has no such sample.
+    ValueError
+        If an option is none of its choices.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class _Loss(nn.Module):
         nuisances: AsimovNuisances = "nominal",
     ) -> None:
         super().__init__()
+        Choice(data, nuisances, 0.0).check()
         self.layer = model if isinstance(model, HistFactoryLayer) else HistFactoryLayer(model)
         self._sample = Sample(self.layer._fits.templates.model, signal_sample_name)
         self._choice: dict[str, Any] = {"data": data, "nuisances": nuisances}

@@ -13,7 +13,7 @@ from torch import Tensor
 from nextstat._asimov import AsimovNuisances
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel
-from nextstat.torch._choice import DataKind
+from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample
 
@@ -68,7 +68,10 @@ def create_session(
     ------
     KeyError
         If the model has no such sample.
+    ValueError
+        If an option is none of its choices.
     """
+    Choice(data, nuisances, 0.0).check()
     layer = HistFactoryLayer(model)
     sample = Sample(model, signal_sample)
     return Session(layer, sample, torch.device(device), data, nuisances)
@@ -142,8 +145,18 @@ def signal_jacobian(signal_hist: Tensor, session: Session) -> Tensor:
     (..., n_bins) Tensor
         dq0 / dsignal, of the type and on the device of the histogram. With a `FitWarning` where
         it vanishes in all bins at once.
+
+    Raises
+    ------
+    TypeError
+        If the histogram is no tensor.
     """
-    with torch.enable_grad():
+    if not isinstance(signal_hist, Tensor):
+        raise TypeError(
+            f"signal_hist is a {type(signal_hist).__name__}, expected a torch.Tensor; for arrays "
+            "there is signal_jacobian_numpy"
+        )
+    with torch.inference_mode(False), torch.enable_grad():
         hist = signal_hist.detach().clone().requires_grad_()
         q0 = profiled_q0(hist, session)
         (jacobian,) = torch.autograd.grad(q0.sum(), hist)

@@ -235,12 +235,12 @@ def test_metrics_of_the_module_are_not_replaced(
 
 @LIGHTNINGS_OWN
 def test_two_callbacks_need_two_prefixes(tmp_path: Path) -> None:
-    pair = LightningCallback(layer_of), LightningCallback(layer_of, expected=False)
+    pair = LightningCallback(layer_of), LightningCallback(layer_of, top_n=1)
     fails("two callbacks have the prefix 'val/'", Network(), train(tmp_path, 1, *pair))
-    other = LightningCallback(layer_of, expected=False, prefix="observed/")
+    other = LightningCallback(layer_of, top_n=1, prefix="short/")
     trainer = train(tmp_path, 1, LightningCallback(layer_of), other)
     trainer.fit(Network(), LOADER)
-    assert {"val/z0", "observed/z0"} <= trainer.callback_metrics.keys()
+    assert {"val/z0", "short/z0"} <= trainer.callback_metrics.keys()
 
 
 @LIGHTNINGS_OWN

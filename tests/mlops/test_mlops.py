@@ -119,6 +119,10 @@ def test_what_does_not_exist_is_nan() -> None:
 RESULT = nextstat.fit(counting(RATE))
 
 
+LONG = "p" * 300
+(CUT,) = mlflow_names({LONG: 1.0})
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -140,6 +144,11 @@ RESULT = nextstat.fit(counting(RATE))
         (lambda: significance_metrics(1.0, -1e-9), ValueError, "q0 is -1e-09"),
         (lambda: significance_metrics(1.0, step_time_ms=-1), ValueError, "step_time_ms is -1"),
         (lambda: significance_metrics(None), TypeError, "z0 is a NoneType"),
+        (lambda: significance_metrics(10**400), ValueError, "z0 is too large"),
+        (lambda: significance_metrics(np.ma.masked), TypeError, "z0 is a MaskedConstant"),
+        (lambda: significance_metrics(np.timedelta64(5, "ns")), TypeError, "a timedelta64"),
+        (lambda: significance_metrics(np.array("3")), TypeError, "a ndarray"),
+        (lambda: significance_metrics(bytearray(b"3")), TypeError, "a bytearray"),
         (lambda: significance_metrics("2.3"), TypeError, "z0 is '2.3'"),
         (lambda: significance_metrics(torch.ones(3)), TypeError, r"Tensor of shape \(3,\)"),
         (lambda: significance_metrics(np.ones((1, 2))), TypeError, r"ndarray of shape \(1, 2\)"),
@@ -160,6 +169,7 @@ RESULT = nextstat.fit(counting(RATE))
             TypeError,
             r"metrics\['status'\] is 'converged', expected a number",
         ),
+        (lambda: mlflow_names({LONG: 1.0, CUT: 2.0}), ValueError, "would become one"),
         (StepTimer().stop, RuntimeError, "not running"),
     ],
 )
@@ -180,6 +190,10 @@ def test_significance_metrics() -> None:
     assert math.copysign(1.0, significance_metrics(-0.0)["z0"]) == 1.0
     assert math.isnan(significance_metrics(math.nan)["q0"])
     assert significance_metrics(math.inf) == {"z0": math.inf, "q0": math.inf}
+
+
+def test_the_largest_significance() -> None:
+    assert significance_metrics(1e155)["q0"] == math.inf
 
 
 def test_timer_measures_steps() -> None:
@@ -279,7 +293,7 @@ def test_names_are_readable(name: str, renamed: str) -> None:
 
 
 def test_long_names_stay_apart() -> None:
-    names = ["x" * 250, "x" * 251, "x" * 252, "x" * 250 + "[0]", "+" * 100]
+    names = ["x" * 250, "x" * 250 + "\udcff", "x" * 251, "x" * 252, "x" * 250 + "[0]", "+" * 100]
     renamed = list(mlflow_names(dict.fromkeys(names, 0.0)))
     assert renamed[0] == names[0]
     assert len(set(renamed)) == len(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fitted import FREE, RATE, STATISTICS, counting
 
 import nextstat
 from nextstat import FitWarning
+from nextstat.datasets import make_workspace
 from nextstat.interpret import rank_impact
 from nextstat.mlops import metrics_dict, model_metrics
 from nextstat.torch import HistFactoryLayer, SignificanceLoss
@@ -96,6 +98,34 @@ def test_nominal_is_what_losses_are_of() -> None:
     loss = SignificanceLoss(model)(torch.tensor([5.0, 10.0])).item()
     assert model_metrics(model, nuisances="nominal")["z0"] == pytest.approx(-loss, rel=1e-9)
     assert model_metrics(model)["z0"] != pytest.approx(-loss, rel=1e-3)
+
+
+def test_layers_have_no_observed_data() -> None:
+    with pytest.raises(ValueError, match="no observed data: pass a HistFactoryModel"):
+        model_metrics(layer(), expected=False)
+
+
+def test_options_hold_for_everything() -> None:
+    """Also an iterator, and starting values without which bounds would be refused."""
+    model = nextstat.from_pyhf(make_workspace(n_channels=1, n_systematics=2, random_state=0))
+    names = ["jet_energy_scale", "norm_ttbar"]
+    listed, iterated = (model_metrics(model, fixed=f) for f in (names, iter(names)))
+    assert {k: v for k, v in listed.items() if k != "time_ms"} == {
+        k: v for k, v in iterated.items() if k != "time_ms"
+    }
+    assert not {f"impact/{name}" for name in names} & listed.keys()
+    bounds = {"jet_energy_scale": (0.5, 3.0)}
+    found = model_metrics(model, init={"jet_energy_scale": 1.0}, bounds=bounds)
+    assert found["converged"] == 1.0
+    assert found["impact/norm_ttbar"] > 0.0
+
+
+def test_the_time_is_that_of_the_call() -> None:
+    model = nextstat.from_pyhf(make_workspace(n_systematics=20, random_state=0))
+    started = time.perf_counter()
+    found = model_metrics(model)["time_ms"]
+    whole = 1e3 * (time.perf_counter() - started)
+    assert 0.1 * whole < found < whole
 
 
 def test_another_parameter_of_interest() -> None:

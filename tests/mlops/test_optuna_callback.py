@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import optuna
 import pytest
 from fitted import FREE, counting
@@ -53,6 +54,20 @@ def test_trials_of_every_kind_are_logged() -> None:
             assert row["trial/converged"] == 1.0
             assert row["trial/impact/rate"] > 0.0
             assert row.get("trial/value", z0) == z0
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_parameters_of_numpy_are_numbers() -> None:
+    logged: list[dict[str, float]] = []
+    study = optuna.create_study()
+    for choice in (np.int64(3), np.float32(0.5), np.True_, 2, "quantile"):
+        study.optimize(
+            lambda trial, x=choice: float(trial.suggest_categorical(f"x{x}", [x]) is not None),
+            n_trials=1,
+            callbacks=[OptunaCallback(logged.append)],
+        )
+    found = [[v for k, v in row.items() if k.startswith("trial/params")] for row in logged]
+    assert found == [[3.0], [0.5], [1.0], [2.0], []]
 
 
 def test_a_model_that_cannot_be_fitted_is_logged_as_such() -> None:

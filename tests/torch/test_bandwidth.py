@@ -88,6 +88,31 @@ def test_inputs(rule: Any) -> None:
     assert not torch.as_tensor(rule(leaf)).requires_grad
 
 
+@RULES
+@pytest.mark.parametrize(
+    ("scale", "weight"), [(1e200, 1.0), (1e-290, 1e300), (1.0, 1e303), (1.0, 1e-300)]
+)
+def test_any_unit(rule: Any, scale: float, weight: float) -> None:
+    """Bandwidths are in the units of x, and those of weights do not matter."""
+    x, w = sample(4, 10)
+    found = np.asarray(rule(x * scale, w * weight)) / scale
+    np.testing.assert_allclose(found, np.asarray(rule(x, w)), rtol=1e-10)
+
+
+def test_types_of_tensors() -> None:
+    x = torch.tensor([0.0, 1.0, 3.0], dtype=torch.bfloat16)
+    assert scott_bandwidth(x) == scott_bandwidth([0.0, 1.0, 3.0])
+    for rule in (scott_bandwidth, adaptive_bandwidth):
+        with pytest.raises(TypeError, match="x is complex"):
+            rule(np.array([1.0, 2.0j]))
+
+
+def test_an_outlier_out_of_reach() -> None:
+    x = np.append(sample(5, 10)[0], 1e30)
+    with pytest.raises(ValueError, match="bandwidths, which no grid holds"):
+        adaptive_bandwidth(x, np.append(np.ones(30), 1e-60))
+
+
 def test_without_weight() -> None:
     """Events of weight 0 change nothing for the others, and get a bandwidth all the same."""
     x, w = sample(2, 10)
@@ -154,7 +179,7 @@ def test_annealing_between_passes() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"end": 0.0}, ValueError, "end is 0.0, expected a positive number"),
+        ({"end": 0.0}, ValueError, "end is 0.0, expected a number > 0"),
         ({"n_steps": 0}, ValueError, "n_steps"),
         ({"n_steps": 1.5}, TypeError, "n_steps"),
         ({"learned": True}, ValueError, "the bandwidth is learned"),

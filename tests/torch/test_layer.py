@@ -627,6 +627,55 @@ def test_no_signal() -> None:
     assert (signal.grad == 0.0).all()
 
 
+@pytest.mark.parametrize("signal", [1e-4, 1.7, 7.0])
+def test_no_sensitivity(signal: float) -> None:
+    """A background that floats freely: what rounding leaves of z0 has no derivative."""
+    free = [{"name": "k", "type": "normfactor", "data": None}]
+    poi = [{"name": "mu", "type": "normfactor", "data": None}]
+    samples = [
+        {"name": "signal", "data": [signal], "modifiers": poi},
+        {"name": "background", "data": [50.0], "modifiers": free},
+    ]
+    workspace = {
+        "channels": [{"name": "c", "samples": samples}],
+        "observations": [{"name": "c", "data": [50.0]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+    layer = HistFactoryLayer(nextstat.from_pyhf(workspace))
+    yields = tensor([signal])
+    with pytest.warns(FitWarning, match="where its root has a kink"):
+        layer.z0({"c/signal": yields}).backward()
+    assert yields.grad is not None
+    assert yields.grad.item() == 0.0
+
+
+@pytest.mark.parametrize("name", ["init", "fixed", "bounds"])
+def test_options_are_those_of_the_call(name: str) -> None:
+    """Whatever becomes of what was passed: an iterator ends, a mapping may change."""
+    model = make_model()
+    parameter = next(n for n in model.parameter_names if n != "mu")
+    value: Any = {"init": 0.1, "fixed": 0.2, "bounds": (-0.1, 0.1)}[name]
+    options: dict[str, Any] = {name: {parameter: value}}
+    layer = HistFactoryLayer(model, **options)
+    expected = number(layer.z0())
+    options[name].clear()
+    assert number(layer.z0()) == pytest.approx(expected, rel=1e-9)
+    named, iterated = (
+        HistFactoryLayer(model, fixed=names) for names in ([parameter], iter([parameter]))
+    )
+    assert number(named.z0()) == number(iterated.z0()) != number(HistFactoryLayer(model).z0())
+
+
+def test_negative_variances_are_refused() -> None:
+    layer = HistFactoryLayer.from_histograms(
+        tensor([1.0, 2.0]), tensor([9.0, 8.0]), staterror=tensor([1.0, -1.0])
+    )
+    for call in (layer.z0, layer.to_workspace):
+        with pytest.raises(ValueError, match="is negative: -1, expected variances"):
+            call()
+
+
 def test_downward_fluctuation() -> None:
     """Data below the background: q0 is 0 on both sides, and its derivative truly 0."""
     model = make_model()
