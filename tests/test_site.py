@@ -107,7 +107,16 @@ def test_performance_page_is_rewritten(tmp_path: Path) -> None:
     page.write_text(before, encoding="utf-8")
 
     script = ROOT / "benchmarks" / "performance_page.py"
-    others = ["--events", str(tmp_path / "none.json"), "--training", str(tmp_path / "none.json")]
+    readme = tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    others = [
+        "--readme",
+        str(readme),
+        "--events",
+        str(tmp_path / "none.json"),
+        "--training",
+        str(tmp_path / "none.json"),
+    ]
     command = [sys.executable, str(script), "--page", str(page), "--fits", str(results), *others]
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True)
@@ -117,6 +126,8 @@ def test_performance_page_is_rewritten(tmp_path: Path) -> None:
         assert "| small | 150x\\* | error |" in after
         assert "- \\* small, pyhf-scipy: nll 5.1, +0.1 from 5" in after
         assert "- error of small, pyhf-scipy: lost" in after
+        text = readme.read_text(encoding="utf-8")
+        assert "| small | 7, 3 | 2.00 us (150x) |  | > 9 s (error) |" in text
         head, end = "<!-- fits: begin -->", "<!-- fits: end -->"
         assert after.split(head)[0] == before.split(head)[0]
         assert after.split(end)[1] == before.split(end)[1]
