@@ -6,6 +6,10 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.addnodes import desc_signature
+from sphinx.application import Sphinx
+
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "nextstat"
@@ -78,3 +82,19 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
+
+
+def anchor_under_package(app: Sphinx, doctree: nodes.document) -> None:
+    """Also `nextstat.Channel` for `nextstat.workspace.Channel`, where the source links back to.
+
+    viewcode takes all of a source file to be documented under one module; `Workspace`, of the same
+    file as the rest of the schema, is under `nextstat`.
+    """
+    for signature in doctree.findall(desc_signature):
+        if signature.get("module") == "nextstat.workspace" and "fullname" in signature:
+            signature["ids"].append(f"nextstat.{signature['fullname']}")
+
+
+def setup(app: Sphinx) -> None:
+    """As Sphinx wants it."""
+    app.connect("doctree-read", anchor_under_package)
