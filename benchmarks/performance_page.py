@@ -147,8 +147,8 @@ def events(document: Mapping[str, Any]) -> Iterator[str]:
         yield beside_peers(records["filling"]["results"], FILLERS, "filling")
     if "smooth" in records:
         yield (
-            f"Smoothed histograms of {n_events:,} events in 20 bins, and the others' times over ours. "
-            "Both: forward and backward; 0.02 and 0.1: the bandwidth."
+            f"Smoothed histograms of {n_events:,} events in 20 bins, and the others' times over "
+            "ours. Both: forward and backward; 0.02 and 0.1: the bandwidth."
         )
         peers = (SMOOTH_MODULE, SMOOTH_TORCH)
         yield beside_peers(records["smooth"]["results"], peers, "smoothing")
