@@ -45,9 +45,10 @@ class OptunaCallback:
     Notes
     -----
     Logged are `number`, `complete`, `pruned` and `failed` (1.0 or 0.0 each), `duration_s`, the
-    metrics that the objective left, ``params/<name>`` where that is a number, and for complete
-    trials `value`, or `value_0`, `value_1`, ... of several objectives. Trials that are not
-    complete have no value; `last_report` is what they reported last, if they did.
+    metrics that the objective left, ``params/<name>`` where that is a number (not strings, nor
+    None), and for complete trials `value`, or `value_0`, `value_1`, ... of several objectives.
+    Trials that are not complete have no value; `last_report` is what they reported last, if they
+    did.
 
     An exception of `log` ends the study, as that of any callback of Optuna; ``catch`` is for those
     of the objective.

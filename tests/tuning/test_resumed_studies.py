@@ -257,3 +257,21 @@ def test_heartbeat_finds_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     time.sleep(4.5)
     study.optimize(objective, n_trials=1)
     assert states(study) == {TrialState.FAIL: 1, TrialState.COMPLETE: 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nodir/x.db", "run", "2"), "there is no folder 'nodir'"),
+        (("x.db", "run", "-5"), "-5 is less than one trial"),
+        (("x.db", "plan", "2"), "a queue needs a journal"),
+    ],
+)
+def test_arguments_that_make_no_study(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    process = start(tmp_path, *arguments)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert message in errors
+    assert list(tmp_path.iterdir()) == []
