@@ -397,7 +397,11 @@ def test_source_that_is_no_workspace(text: Any, message: str) -> None:
         ("list.json", b"[1]", r"starts with b'\[1\]'"),
         ("short.json", json.dumps(small()).encode()[:-5], "not valid JSON"),
         ("plain.json.gz", json.dumps(small()).encode(), r"cannot read .*[Nn]ot a gzipped file"),
-        ("short.json.gz", gzip.compress(json.dumps(small()).encode(), mtime=0)[:-20], "cannot read"),
+        (
+            "short.json.gz",
+            gzip.compress(json.dumps(small()).encode(), mtime=0)[:-20],
+            "cannot read",
+        ),
         ("broken.json.gz", gzip.compress(b"{}" * 999, mtime=0)[:15] + b"\xff" * 50, "cannot read"),
         ("zipped.json", gzip.compress(b"{}", mtime=0), r"starts with b'\\x1f\\x8b"),
     ],
