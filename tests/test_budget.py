@@ -338,6 +338,9 @@ def test_budget_of_a_parameter_at_its_bound() -> None:
     budget = uncertainty_breakdown(model, bounds={"mu": (-1.0, 10.0)})
     assert budget["statistical"] == pytest.approx(budget["total"], rel=1e-5)
     assert budget["total"] == pytest.approx(np.sqrt(3.0) / 5.0, rel=1e-5)
+    below = {"mu": (-3.0, 0.5)}  # where the model's own starting value is not
+    again = uncertainty_breakdown(model, init={"mu": 0.0}, bounds=below)
+    assert again == pytest.approx(budget, rel=1e-5)
 
 
 # Goodness of fit ----------------------------------------------------------------------------------

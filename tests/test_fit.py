@@ -197,6 +197,15 @@ def test_flat_poi() -> None:
         assert nextstat.fit(model).status == "singular"
 
 
+def test_the_distance_of_exact_fits_is_not_negative() -> None:
+    model = nextstat.from_pyhf(counting(signal=5.0, background=50.0, observed=70.0))
+    result = nextstat.fit(model, fixed=model.parameter_names)
+    assert not np.signbit(result.edm)
+    for mu in (0.0, 1.0):
+        at_start = nextstat.fit(model, nextstat.asimov_data(model, mu), init={"mu": mu})
+        assert not np.signbit(at_start.edm)
+
+
 def test_all_parameters_fixed() -> None:
     model = nextstat.from_pyhf(counting(signal=5.0, background=50.0, observed=70.0))
     result = nextstat.fit(model, fixed=model.parameter_names)

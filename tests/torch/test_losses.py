@@ -137,6 +137,11 @@ def test_jacobian(model: HistFactoryModel) -> None:
     torch.testing.assert_close(batch[0], grad)
     with torch.no_grad():
         torch.testing.assert_close(signal_jacobian(signal.float(), session), grad.float())
+    with torch.inference_mode():
+        torch.testing.assert_close(signal_jacobian(signal, session), grad)
+        torch.testing.assert_close(
+            signal_jacobian(torch.tensor(array) * 0.0 + signal, session), grad
+        )
 
 
 def test_pruned_bins_do_not_matter() -> None:
@@ -182,8 +187,11 @@ def test_rejected(model: HistFactoryModel) -> None:
         profiled_q0(torch.ones(5), session)
     with pytest.raises(TypeError, match=r"is a list, expected a torch\.Tensor"):
         SignificanceLoss(model)([1.0] * 6)
-    with pytest.raises(ValueError, match="data is 'nonsense'"):
-        SignificanceLoss(model, data="nonsense")(signal_of(model))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"signal_hist is a ndarray, .*signal_jacobian_numpy"):
+        signal_jacobian(np.ones(6), session)  # type: ignore[arg-type]
+    for make in (SignificanceLoss, create_session):
+        with pytest.raises(ValueError, match="data is 'nonsense'"):
+            make(model, data="nonsense")  # type: ignore[operator]
 
 
 @pytest.mark.filterwarnings("default:nominal yields are replaced")
