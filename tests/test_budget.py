@@ -9,7 +9,7 @@ import cabinetry
 import numpy as np
 import pyhf
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from random_workspaces import random_workspace, seeds
 from scipy import stats
 from test_fit import normfactor, one_channel
@@ -247,6 +247,7 @@ def test_ranking_methods_are_checked() -> None:
 
 
 @given(seed=seeds)
+@example(seed=85848967)
 @settings(max_examples=20, deadline=None)
 def test_budget_adds_up_where_data_are_as_expected(seed: int) -> None:
     """On Asimov data observed and expected curvature agree, whatever the model."""
@@ -263,9 +264,9 @@ def test_budget_adds_up_where_data_are_as_expected(seed: int) -> None:
             return
         fit = nextstat.fit(model, data)
     total = budget.pop("total")
-    assert total == pytest.approx(fit.error(str(model.poi)), rel=1e-6)
-    # the fit ends up to 1e-5 errors off the exact minimum
-    assert np.sqrt(sum(x**2 for x in budget.values())) == pytest.approx(total, rel=1e-5)
+    # a fit ends up to 1e-5 errors off the exact minimum, that of a budget does not
+    assert total == pytest.approx(fit.error(str(model.poi)), rel=1e-4)
+    assert np.sqrt(sum(x**2 for x in budget.values())) == pytest.approx(total, rel=1e-8)
 
 
 def test_budget_in_the_gaussian_limit() -> None:
