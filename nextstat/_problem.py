@@ -19,6 +19,7 @@ Bounds: TypeAlias = "npt.ArrayLike | Mapping[str, tuple[float, float]]"
 
 _TOLERANCE = 1e-8  # on the estimated distance to the minimum, in nll
 _MAX_ITERATIONS = 500
+_EXACT = 1e-20  # the same, where derivatives are taken, which hold at the minimum only
 
 
 class Problem(NamedTuple):
@@ -41,6 +42,10 @@ class Problem(NamedTuple):
             _MAX_ITERATIONS,
             self.precision,
         )
+
+    def exactly(self) -> Problem:
+        """The same problem, whose fits end as near to the minimum as rounding lets them."""
+        return self._replace(precision=_EXACT)
 
     def fix(self, parameter: int, value: float) -> Problem:
         """The same problem with one parameter fixed at a value."""

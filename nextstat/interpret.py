@@ -37,7 +37,6 @@ __all__ = [
 
 RankingMethod = Literal["refit", "covariance", "auxdata"]
 SortKey = Literal["total", "pull", "constraint"]
-_PRECISION = 1e-20  # of the fit of a budget, in nll: its parts add up at the minimum only
 _COLUMNS = (
     "rank",
     "name",
@@ -223,7 +222,7 @@ def uncertainty_breakdown(
     """
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
-    problem = make_problem(model, init, fixed, bounds)._replace(precision=_PRECISION)
+    problem = make_problem(model, init, fixed, bounds).exactly()  # where the parts add up
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])

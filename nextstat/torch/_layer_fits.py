@@ -25,7 +25,6 @@ Templates: TypeAlias = "Mapping[str, Tensor] | None"
 
 DATA = "data"
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
-PRECISION = 1e-20  # of fits, in nll: derivatives are the more precise the nearer the minimum is
 
 
 class LayerFits:
@@ -160,7 +159,7 @@ class LayerFits:
         memory: Memory,
         bounds: tuple[float, float] | None,
     ) -> WarmProfile:
-        problem = make_problem(model, **self.options)._replace(precision=PRECISION)
+        problem = make_problem(model, **self.options).exactly()
         if bounds is not None:
             problem = problem.at_least(self.poi, bounds[0])
             problem = problem.widen(self.poi, problem.lower[self.poi], bounds[1])
