@@ -31,12 +31,22 @@ struct Variations {
     return std::sqrt(sum);
   }
 
+  // How far their mean is from none, in the same.
+  double bend(const Doubles& expected) const {
+    double sum = 0.0;
+    for (std::size_t b = 0; b < up.size(); ++b) {
+      const double mean = 0.5 * std::fabs(up[b] + down[b]);
+      if (mean > 0.0) sum += mean * mean / std::max(expected[b], mean);
+    }
+    return std::sqrt(sum);
+  }
+
   Doubles up, down;
 };
 
 }  // namespace
 
-std::vector<int> folded_parameters(const ModelSpec& spec) {
+Folds find_folds(const ModelSpec& spec) {
   const SampleShape shape = sample_shapes(spec);
   const std::size_t n_params = spec.constraint.size();
   std::vector<int> bin_begin, entry_begin;
@@ -63,7 +73,8 @@ std::vector<int> folded_parameters(const ModelSpec& spec) {
   for (std::size_t s = 0; s < shape.channel.size(); ++s) {
     each_bin(static_cast<int>(s), [&](int b, double nominal, int) { expected[b] += nominal; });
   }
-  std::vector<int> found;
+  Folds found;
+  found.bend.resize(n_params);
   Variations variations(n_bins);
   for (std::size_t p = 0; p < n_params; ++p) {
     if (norms[p].empty() && histos[p].empty()) continue;
@@ -80,7 +91,8 @@ std::vector<int> folded_parameters(const ModelSpec& spec) {
         variations.down[b] += spec.histo_lo[entry_begin[i] + k] - nominal;
       });
     }
-    if (variations.fold(expected) > noticed) found.push_back(static_cast<int>(p));
+    if (variations.fold(expected) > noticed) found.folded.push_back(static_cast<int>(p));
+    found.bend[p] = variations.bend(expected);
   }
   return found;
 }

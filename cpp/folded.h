@@ -11,8 +11,16 @@
 
 namespace nextstat {
 
-// Parameters, in the caller's order, whose variations fold the expectation of their bins by more
-// than a fifth of its statistical error, all bins together.
-std::vector<int> folded_parameters(const ModelSpec& spec);
+struct Folds {
+  // Parameters, in the caller's order, whose variations fold the expectation of their bins by more
+  // than a fifth of its statistical error, all bins together.
+  std::vector<int> folded;
+
+  // (P,) in the caller's order: how far the mean of both variations is from the expectation, in its
+  // statistical errors, all bins together.
+  Doubles bend;
+};
+
+Folds find_folds(const ModelSpec& spec);
 
 }  // namespace nextstat

@@ -299,9 +299,9 @@ void constraint_hessian(const Model& m, const Data& data, const double* theta,
       second = poisson_constraint_derivatives(theta[p], data.center[p], m.tau[p]).second;
     }
     if (m.is_local(p)) {
-      H.D[shape.entry[p - m.n_global]] = second;
+      H.D[shape.entry[p - m.n_global]] = data.constraint_weight * second;
     } else {
-      H.A[static_cast<std::size_t>(p) * m.n_global + p] = second;
+      H.A[static_cast<std::size_t>(p) * m.n_global + p] = data.constraint_weight * second;
     }
   }
 }

@@ -34,7 +34,7 @@ double constraint_terms(const Model& m, const Data& data, const double* theta) {
 #pragma omp simd reduction(+ : sum)
   for (int p = 0; p < m.n_params; ++p) sum += 0.5 * (theta[p] - a[p]) * (theta[p] - a[p]) * iv[p];
   for (int p : m.poisson_param) sum += poisson_constraint(theta[p], data.center[p], m.tau[p]);
-  return sum;
+  return data.constraint_weight * sum;
 }
 
 double constraint_gradient(const Model& m, const Data& data, const double* theta,
@@ -43,14 +43,14 @@ double constraint_gradient(const Model& m, const Data& data, const double* theta
   for (int p = 0; p < m.n_params; ++p) {
     const Term term = gaussian_derivatives(theta[p], data.center[p], m.inverse_variance[p]);
     sum += term.value;
-    gradient[p] = term.first;
+    gradient[p] = data.constraint_weight * term.first;
   }
   for (int p : m.poisson_param) {
     const Term term = poisson_constraint_derivatives(theta[p], data.center[p], m.tau[p]);
     sum += term.value;
-    gradient[p] = term.first;
+    gradient[p] = data.constraint_weight * term.first;
   }
-  return sum;
+  return data.constraint_weight * sum;
 }
 
 // e.sample_slope = d nll / d F_s and e.cell_slope = d nll / d N_sb, from e.weight.
@@ -157,11 +157,13 @@ double difference(const Model& m, const Data& data, const double* theta1, const 
   for (int b = 0; b < m.n_bins; ++b) {
     sum += poisson_difference(nu1[b], nu0[b], data.n[b], data.edge);
   }
+  const double weight = data.constraint_weight;
   for (int p = 0; p < m.n_params; ++p) {
-    sum += gaussian_difference(theta1[p], theta0[p], data.center[p], m.inverse_variance[p]);
+    sum +=
+        weight * gaussian_difference(theta1[p], theta0[p], data.center[p], m.inverse_variance[p]);
   }
   for (int p : m.poisson_param) {
-    sum += poisson_constraint_difference(theta1[p], theta0[p], data.center[p], m.tau[p]);
+    sum += weight * poisson_constraint_difference(theta1[p], theta0[p], data.center[p], m.tau[p]);
   }
   return sum;
 }

@@ -19,16 +19,11 @@ constexpr double no_pivot_at_edge = 1e-12;  // the same where an edge adds a lar
 constexpr double first_edge = 0.1;          // in events: over which a kink at nu = 0 is rounded off
 constexpr double last_edge = 1e-7;          // costs less than this in nll
 constexpr double sharpening = 0.1;
-constexpr double edge_reach = 40.0;  // in units of the rounding: where nothing is left of it
-constexpr int max_halvings = 40;
+constexpr double edge_reach = 40.0;    // in units of the rounding: where nothing is left of it
+constexpr int curvature_halvings = 6;  // along a negative curvature that need not be followed
 constexpr int max_polish_steps = 5;
 constexpr int max_refinements = 4;
-constexpr double refinement = 0.25;  // of the EDM, by a step that is worth it
-constexpr double well_below = 0.4;   // of what the quadratic model says: another basin
-constexpr double back = 0.01;        // in widths of constraints, or 1: the same basin again
-constexpr double near_kink = 0.5;    // in the same: where the other side of a kink is looked at
-constexpr double just_beyond = 0.05, far_beyond = 0.3;  // where, from the kink itself
-constexpr double rounding = 1e-9;                       // of differences in nll
+constexpr double refinement = 0.25;   // of the EDM, by a step that is worth it
 constexpr double flat_gain = 1e-12;   // in nll, by a slope at a kink that counts as none
 constexpr double beside_kink = 0.01;  // where the two sides of a flat kink are compared
 
@@ -45,7 +40,11 @@ Minimizer::Minimizer(const Model& model)
       lower_(model.n_params), upper_(model.n_params), fixed_(model.n_params),
       moved_(model.n_params), range_{lower_, upper_, fixed_}, quadratic_(model, point, range_),
       trial_(model.n_params), slope_above_(model.n_params), slope_below_(model.n_params),
-      nu_(model.n_bins) {
+      nu_(model.n_bins), width_(model.n_params, 1.0), damped_step_(model.n_params) {
+  for (int p = 0; p < model.n_params; ++p) {
+    const double weight = model.inverse_variance[p] + model.tau[p];
+    if (weight > 0.0) width_[p] = 1.0 / std::sqrt(weight);
+  }
   evaluation_.reserve_second_derivatives(model);
 }
 
@@ -84,15 +83,9 @@ bool Minimizer::make_finite() {
   return std::isfinite(kernels_.nll(model_, *data_, point.theta.data(), evaluation_));
 }
 
-// Width of a parameter's constraint, 1 without.
-double Minimizer::width(int p) const {
-  const double weight = model_.inverse_variance[p] + model_.tau[p];
-  return weight > 0.0 ? 1.0 / std::sqrt(weight) : 1.0;
-}
-
 // Whether a slope is so small that following it gains nothing.
 bool Minimizer::is_flat(int p, double slope) const {
-  const double gain = slope * width(p);
+  const double gain = slope * width_[p];
   return 0.5 * gain * gain <= flat_gain;
 }
 
@@ -194,7 +187,7 @@ bool Minimizer::differentiate() {
 }
 
 // Moves theta along the step until the nll falls enough; false if it never does.
-bool Minimizer::search_line(double initial_slope) {
+bool Minimizer::search_line(double initial_slope, int max_halvings) {
   const Doubles& step = quadratic_.step;
   double t = 1.0;
   for (int k = 0; k < max_halvings; ++k) {
@@ -204,10 +197,8 @@ bool Minimizer::search_line(double initial_slope) {
       if (step[i] == 0.0) trial_[i] = point.theta[i];
     }
     ++point.n_evaluations;
-    kernels_.expected(model_, trial_.data(), evaluation_);
+    const double change = rise_of_trial();
     crossed_ = crossed_ || crosses_edge();
-    const double change = kernels_.difference(model_, *data_, trial_.data(), evaluation_.nu.data(),
-                                              point.theta.data(), nu_.data());
     if (change <= armijo * t * initial_slope && change < 0.0) {
       point.theta.swap(trial_);
       return true;
@@ -219,6 +210,17 @@ bool Minimizer::search_line(double initial_slope) {
       t *= 0.25;
     }
   }
+  return false;
+}
+
+// Along a negative curvature, where that promises more than the damped step; a saddle in which the
+// gradient vanishes is left at once. If it lowers nothing, the damped step is restored.
+bool Minimizer::leave_saddle() {
+  damped_step_ = quadratic_.step;
+  const double decrease =
+      quadratic_.prefer_curvature(width_, 1.0 / std::sqrt(data_->constraint_weight));
+  if (decrease > 0.0 && search_line(-decrease, curvature_halvings)) return true;
+  quadratic_.step = damped_step_;
   return false;
 }
 
@@ -237,11 +239,7 @@ void Minimizer::run(const Data& data, const FitProblem& problem) {
   load(problem);
   restart(data, problem);
   point.status = iterate(problem);
-  while (find_lower_basin(data, problem)) {
-  }
-  while (point.status == FitStatus::converged && falls_beyond_kink() &&
-         descend_from_trial(data, problem, false)) {
-  }
+  search_basins(data, problem);
   data_ = &data;
   point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);
 }
@@ -251,93 +249,6 @@ double Minimizer::rise_of_trial() {
   kernels_.expected(model_, trial_.data(), evaluation_);
   return kernels_.difference(model_, *data_, trial_.data(), evaluation_.nu.data(),
                              point.theta.data(), nu_.data());
-}
-
-// Whether a parameter at another value gives a much lower nll than the curvature foretells; makes
-// it the trial.
-bool Minimizer::leads_elsewhere(int p, double value) {
-  trial_ = point.theta;
-  trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
-  const double shift = trial_[p] - point.theta[p];
-  const double foretold = 0.5 * quadratic_.diagonal(p) * shift * shift;
-  return shift != 0.0 && rise_of_trial() < well_below * foretold;
-}
-
-// Whether a descent is in the basin that it was to leave.
-bool Minimizer::is_back() const {
-  if (left_ == nullptr) return false;
-  for (int i = 0; i < model_.n_params; ++i) {
-    if (std::fabs(point.theta[i] - (*left_)[i]) > back * width(i)) return false;
-  }
-  return true;
-}
-
-// A second descent, from the trial; the lower of both minima stays. Whether that is the second.
-bool Minimizer::descend_from_trial(const Data& data, const FitProblem& problem, bool until_back) {
-  const Minimum here = point;
-  point.theta = trial_;
-  restart(data, problem);
-  if (until_back) left_ = &here.theta;
-  point.status = iterate(problem);
-  left_ = nullptr;
-  trial_ = here.theta;
-  if (point.status == FitStatus::converged && rise_of_trial() > rounding) return true;
-  const int n_iterations = point.n_iterations, n_evaluations = point.n_evaluations;
-  point = here;
-  data_ = &data;
-  differentiate();  // the quadratic model is that of the minimum again
-  point = here;
-  point.n_iterations = n_iterations;
-  point.n_evaluations = n_evaluations + 1;
-  return false;
-}
-
-// From a minimum to lower ones beside it, one folded parameter after the other; whether there is
-// one.
-bool Minimizer::find_lower_basin(const Data& data, const FitProblem& problem) {
-  bool found = false;
-  for (const int p : model_.folded) {
-    if (fixed_[p]) continue;
-    const double center = data.center[p];
-    for (const double value : {center - width(p), center + width(p), -point.theta[p]}) {
-      if (point.status != FitStatus::converged) return false;
-      if (leads_elsewhere(p, value) && descend_from_trial(data, problem, true)) found = true;
-    }
-  }
-  return found;
-}
-
-// Makes a trial beyond a kink that the minimum stands at or near, if one has a lower nll.
-bool Minimizer::falls_beyond_kink() {
-  std::vector<int> near;
-  for (int p : model_.kinked) {
-    const bool inside = !fixed_[p] && lower_[p] < 0.0 && upper_[p] > 0.0;
-    if (inside && std::fabs(point.theta[p]) <= near_kink * width(p)) near.push_back(p);
-  }
-  if (near.empty()) return false;
-  const auto is_lower = [this](int p, double value) {
-    trial_ = point.theta;
-    trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
-    return rise_of_trial() < -rounding;
-  };
-  trial_ = point.theta;
-  for (int p : near) trial_[p] = std::copysign(0.0, -point.theta[p]);
-  ++point.n_evaluations;
-  Doubles& slope = slope_above_;  // at the kinks, on the other side
-  kernels_.gradient(model_, *data_, trial_.data(), evaluation_, slope.data());
-  for (int p : near) {
-    const double theta = point.theta[p], curvature = quadratic_.diagonal(p);
-    if (theta != 0.0) {  // where does the parabola on the other side end?
-      const bool away = theta * slope[p] > 0.0 && curvature > 0.0;
-      const double gain = 0.5 * slope[p] * slope[p] / curvature;
-      if (away && gain > rounding && is_lower(p, -slope[p] / curvature)) return true;
-    } else if (point.held[p]) {  // is there but a ridge, and a valley behind it?
-      for (const double step : {-far_beyond, -just_beyond, just_beyond, far_beyond}) {
-        if (is_lower(p, step * width(p))) return true;
-      }
-    }
-  }
-  return false;
 }
 
 // Full Newton steps, which need no lower nll: near the minimum it is constant but for rounding.
@@ -401,11 +312,11 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
       rounded_->edge = first_edge;
       data_ = &*rounded_;
     }
-    if (is_back()) return FitStatus::stalled;
     choose_sides();
     if (!differentiate()) return FitStatus::not_finite;
     Outcome step = quadratic_.solve();
     if (step == Outcome::indefinite || !std::isfinite(point.edm)) return FitStatus::not_finite;
+    if (leads_back(step == Outcome::solved)) return FitStatus::stalled;
     const bool stationary = step == Outcome::solved && point.edm < polish * problem.tolerance;
     const bool weak =
         point.factor.weakest_pivot < weak_pivot && point.edm > polish_weak * problem.tolerance;
@@ -423,6 +334,10 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
     }
     if (point.n_iterations == last_iteration_) return FitStatus::max_iterations;
     bool sharper = false;
+    if (quadratic_.damped() && leave_saddle()) {
+      ++point.n_iterations;
+      continue;
+    }
     while (!search_line(quadratic_.slope())) {
       const bool solved = step == Outcome::solved && !quadratic_.damped();
       if (solved && point.edm < problem.tolerance) {

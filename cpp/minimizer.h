@@ -4,16 +4,20 @@
 // the step. At a saddle point the step follows a direction of negative curvature. Interpolation
 // codes whose slope jumps at zero pin a parameter there when both one-sided slopes say so.
 //
-// Where variations are folded (folded.h), a converged fit looks for another basin: one constraint
-// width to either side of such a parameter's centre, and at the mirrored value. Where the nll there
-// is well below what the quadratic model says, a second fit starts from there, and the lower
-// minimum counts. It ends as soon as it is back. Beyond kinks that the minimum stands at or near,
-// the fit looks too.
+// A converged fit looks for lower minima (basins.cpp), if any is possible: the nll less its value
+// where every expectation equals its datum is what a lower minimum can gain at most. It looks one
+// constraint width to either side of the centres of parameters that bend the expectation
+// (folded.h), and at mirrored values; where the nll there is well below what the quadratic model
+// says, another descent starts. Where data in tension and bends make other minima likely, descents
+// also start from the minima under looser constraints and, of small models, from points drawn at
+// random. They end as soon as they are back; the lowest minimum counts. Beyond kinks that the
+// minimum stands at or near, the fit looks too.
 //
 // The nll has another kink where the expectation of an empty bin reaches zero, and minima lie on
 // it. Once a fit steps across it, it goes on with the kink rounded off, over less and less.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -34,6 +38,7 @@ struct FitProblem {
   int max_iterations;
   // EDM that the last steps, once converged, try to reach: for derivatives of fits
   double precision = std::numeric_limits<double>::infinity();
+  int n_starts = 1;  // at least so many; 0: one descent, and no look for other minima
 };
 
 class Minimizer {
@@ -48,14 +53,19 @@ class Minimizer {
 
  private:
   FitStatus iterate(const FitProblem& problem);
-  bool find_lower_basin(const Data& data, const FitProblem& problem);
+  void search_basins(const Data& data, const FitProblem& problem);
+  bool look_beyond_bends(const Data& data, const FitProblem& problem);
+  bool loosen_constraints(const Data& data, const FitProblem& problem);
+  void return_to(const Minimum& minimum, const Data& data);
+  void search_widely(const Data& data, const FitProblem& problem);
+  bool leave_the_infinite(const Data& data, const FitProblem& problem);
+  void draw_trial(const Data& data, std::uint64_t draw, double least_bend);
   void restart(const Data& data, const FitProblem& problem);
   bool leads_elsewhere(int param, double value);
   double rise_of_trial();
-  bool is_back() const;
-  bool descend_from_trial(const Data& data, const FitProblem& problem, bool until_back);
+  bool leads_back(bool solved);
+  bool descend_from_trial(const Data& data, const FitProblem& problem);
   bool falls_beyond_kink();
-  double width(int param) const;
   void load(const FitProblem& problem);
   bool make_finite();
   void choose_sides();
@@ -66,7 +76,8 @@ class Minimizer {
   bool crosses_edge() const;
   bool sharpen_edges();
   bool differentiate();
-  bool search_line(double slope);
+  bool search_line(double slope, int max_halvings = 40);
+  bool leave_saddle();
   bool escape_saddle();
   void refine(double precision);
   FitStatus judge(double tolerance);
@@ -75,7 +86,9 @@ class Minimizer {
   const Data* data_ = nullptr;  // given, or rounded_
   std::optional<Data> rounded_;
   bool crossed_ = false;           // an edge, by a step or a trial
-  const Doubles* left_ = nullptr;  // the minimum whose basin a descent is to leave
+  const Minimum* left_ = nullptr;  // the minimum whose basin a descent is to leave
+  Doubles near_;                   // (P,) so near to it a descent is back
+  Doubles minima_;                 // nll of the distinct minima that were seen
   int last_iteration_ = 0;
   const Kernels& kernels_;
   Evaluation evaluation_;
@@ -84,6 +97,8 @@ class Minimizer {
   Range range_;  // the bounds cut at the kinks
   QuadraticModel quadratic_;
   Doubles trial_, slope_above_, slope_below_, nu_;
+  Doubles width_;  // (P,) of the constraints, 1 without
+  Doubles damped_step_;
 };
 
 }  // namespace nextstat

@@ -69,11 +69,18 @@ class Builder {
     find_touched();
     add_constraints();
     find_kinks();
-    for (int p : folded_parameters(spec)) m.folded.push_back(m.internal[p]);
+    find_bends();
     group_channels();
   }
 
  private:
+  void find_bends() {
+    const Folds folds = find_folds(spec);
+    for (int p : folds.folded) m.folded.push_back(m.internal[p]);
+    m.bend.resize(m.n_params);
+    for (int p = 0; p < m.n_params; ++p) m.bend[m.internal[p]] = folds.bend[p];
+  }
+
   // Samples of a channel with the same bin-wise factors stand together.
   void order_samples() {
     factors_of.resize(m.n_samples);

@@ -124,6 +124,7 @@ struct Model {
   std::vector<int> local_block;  // (blocks + 1,) first local of each diagonal block
   std::vector<int> kinked;       // parameters whose derivative jumps at 0
   std::vector<int> folded;       // parameters about which there may be two minima; see folded.h
+  Doubles bend;                  // (P,) how far from linear the expectation is in each; the same
   std::vector<Block> blocks;
 
   bool is_local(int param) const { return param >= n_global; }
@@ -138,6 +139,7 @@ struct Data {
   Doubles aux;     // (n_aux,) as given
   Doubles center;  // (P,) auxiliary measurement, 0 where unconstrained
   double constant;
+  double constraint_weight = 1.0;  // of all constraint terms; less looks for other minima
   double edge = 0.0;  // over which the kink at nu = 0 of empty bins is rounded off; see minimizer.h
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace nextstat {
 
@@ -20,11 +21,11 @@ constexpr int max_active_set_changes = 40;
 
 QuadraticModel::QuadraticModel(const Model& model, Minimum& point, const Range& range)
     : hessian(point.shape), step(model.n_params), model_(model), kernels_(kernels()), point_(point),
-      range_(range), product_(model.n_params), work_(model.n_params), metric_(model.n_params),
-      shift_(model.n_params) {}
+      range_(range), product_(model.n_params), work_(model.n_params), curved_(model.n_params),
+      metric_(model.n_params), shift_(model.n_params) {}
 
 void QuadraticModel::renew() {
-  damping_ = 0.0;
+  damping_ = bend_ = 0.0;
   metric_known_ = false;
 }
 
@@ -79,7 +80,12 @@ void QuadraticModel::overcome_negative_curvature() {
   kernels_.multiply(point_.shape, hessian, work_.data(), product_.data());
   double size = 0.0;
   for (int i = 0; i < model_.n_params; ++i) size += metric_[i] * work_[i] * work_[i];
-  const double needed = -dot(work_, product_) / size;
+  const double bend = -dot(work_, product_);
+  if (bend > flat * size) {
+    curved_ = work_;
+    bend_ = bend;
+  }
+  const double needed = bend / size;
   set_damping(std::max(2.0 * needed, 4.0 * damping_));
 }
 
@@ -95,6 +101,23 @@ bool QuadraticModel::descend_curvature() {
   if (!(bend < -flat * size)) return false;
   for (double& x : step) x /= std::sqrt(-bend);
   return true;
+}
+
+double QuadraticModel::prefer_curvature(const Doubles& width, double reach) {
+  if (bend_ <= 0.0) return 0.0;
+  const double sign = dot(point_.gradient, curved_) > 0.0 ? -1.0 : 1.0;
+  double longest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < model_.n_params; ++i) {
+    if (curved_[i] == 0.0) continue;
+    const double room = sign * curved_[i] > 0.0 ? range_.upper[i] - point_.theta[i]
+                                                : point_.theta[i] - range_.lower[i];
+    longest = std::min(longest, std::min(reach * width[i], room) / std::fabs(curved_[i]));
+  }
+  const double fall = -sign * dot(point_.gradient, curved_);
+  const double decrease = longest * (fall + 0.5 * longest * bend_);
+  if (!(decrease > point_.edm) || !std::isfinite(decrease)) return 0.0;
+  for (int i = 0; i < model_.n_params; ++i) step[i] = sign * longest * curved_[i];
+  return decrease;
 }
 
 // Violated bounds are held all at once and released one by one; where that does not settle, the

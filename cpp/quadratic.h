@@ -60,6 +60,11 @@ class QuadraticModel {
   // False if it is flat there.
   bool descend_curvature();
 
+  // Where it took damping to solve: makes step one along the negative curvature that was met, no
+  // longer than `reach` times `width` (P,) in any parameter, if the quadratic model falls more
+  // along it than along the damped step. Gives the decrease, 0 if the step stays.
+  double prefer_curvature(const Doubles& width, double reach);
+
  private:
   Outcome solve_damped();
   bool newton_step();
@@ -75,6 +80,8 @@ class QuadraticModel {
   Minimum& point_;
   const Range& range_;
   Doubles product_, work_;
+  Doubles curved_;     // the last direction of negative curvature that was met
+  double bend_ = 0.0;  // and its curvature, with the sign changed
   double damping_ = 0.0;
   bool metric_known_ = false;  // for the Hessian at hand
   Doubles metric_, shift_;     // shift_ = damping_ * metric_ is added to the diagonal

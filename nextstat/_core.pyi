@@ -141,6 +141,7 @@ class FitProblem(metaclass=_BoundType):
         tolerance: float,
         max_iterations: int,
         precision: float,
+        n_starts: int,
     ) -> None: ...
 
 def fit(model: Model, data: Data, problem: FitProblem) -> Minimum: ...

@@ -30,6 +30,7 @@ class Problem(NamedTuple):
     upper: Vector
     fixed: npt.NDArray[np.bool_]
     precision: float = np.inf  # EDM that the last steps, once converged, try to reach
+    n_starts: int = 1  # at least so many; more are drawn where other minima are likely
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
@@ -41,6 +42,7 @@ class Problem(NamedTuple):
             _TOLERANCE,
             _MAX_ITERATIONS,
             self.precision,
+            self.n_starts,
         )
 
     def exactly(self) -> Problem:

@@ -136,9 +136,9 @@ void bind_fit(py::module_& m) {
       .def(py::pickle(&get_state, &set_state));
 
   py::class_<OwnedProblem>(m, "FitProblem")
-      .def(py::init<Array, Array, Array, Flags, double, int, double>(), py::arg("init"),
+      .def(py::init<Array, Array, Array, Flags, double, int, double, int>(), py::arg("init"),
            py::arg("lower"), py::arg("upper"), py::arg("fixed"), py::arg("tolerance"),
-           py::arg("max_iterations"), py::arg("precision"));
+           py::arg("max_iterations"), py::arg("precision"), py::arg("n_starts"));
 
   m.def("fit", &fit, py::arg("model"), py::arg("data"), py::arg("problem"));
 }

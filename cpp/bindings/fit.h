@@ -21,10 +21,10 @@ struct ExternalMinimum {
 // A fit problem that owns its arrays.
 struct OwnedProblem {
   OwnedProblem(Array init_, Array lower_, Array upper_, Flags fixed_, double tolerance_,
-               int max_iterations_, double precision_)
+               int max_iterations_, double precision_, int n_starts_)
       : init(std::move(init_)), lower(std::move(lower_)), upper(std::move(upper_)),
         fixed(std::move(fixed_)), tolerance(tolerance_), max_iterations(max_iterations_),
-        precision(precision_) {}
+        precision(precision_), n_starts(n_starts_) {}
 
   FitProblem of(const Model& model) const {
     check_length(init, model.n_params, "init");
@@ -32,7 +32,7 @@ struct OwnedProblem {
     check_length(upper, model.n_params, "upper");
     check_length(fixed, model.n_params, "fixed");
     return {init.data(), lower.data(),   upper.data(), reinterpret_cast<const char*>(fixed.data()),
-            tolerance,   max_iterations, precision};
+            tolerance,   max_iterations, precision,    n_starts};
   }
 
   Array init, lower, upper;
@@ -40,6 +40,7 @@ struct OwnedProblem {
   double tolerance;
   int max_iterations;
   double precision;
+  int n_starts;
 };
 
 }  // namespace nextstat

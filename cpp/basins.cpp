@@ -1,0 +1,271 @@
+// Minima other than the one that a descent ends at; see minimizer.h.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "minimizer.h"
+#include "random.h"
+
+namespace nextstat {
+
+namespace {
+
+constexpr double negligible = 5e-4;    // in nll: what a lower minimum could gain at most
+constexpr double well_below = 0.5;     // of what the quadratic model says: another basin
+constexpr double rounding = 1e-9;      // of differences in nll
+constexpr double same_minimum = 1e-4;  // in nll
+constexpr double back = 0.01;          // in widths of constraints, or errors: the same basin again
+constexpr double near_edm = 0.1;       // at which a Newton step is believed to be back
+constexpr double hopeless = 1e-3;      // EDM, of the height above the minimum at hand
+constexpr double near_kink = 0.5;      // in widths: where the other side of a kink is looked at
+constexpr double just_beyond = 0.05, far_beyond = 0.3;  // where, from the kink itself
+
+constexpr double tension = 1.5;       // deviance per bin,
+constexpr double tension_bend = 1.5;  // and bend times its root, above which starts are drawn
+constexpr int small_model = 32;       // parameters, up to which they are drawn
+constexpr double least_tension = 0.02, least_bend = 0.7;  // above these
+constexpr double looked_bend = 0.25;  // the same for the parameters that are looked beyond,
+constexpr double drawn_bend = 0.2;    // and for those that are drawn
+constexpr int max_redraws = 10;       // of a point where the nll is infinite
+constexpr int max_starts = 100;
+constexpr int max_finite_starts = 50;
+constexpr std::uint64_t seed = 20071727;  // always the same starts
+
+bool is_minimum(FitStatus status) {
+  return status == FitStatus::converged || status == FitStatus::singular;
+}
+
+// Starts after which unseen minima are unlikely, given `seen` distinct ones: where the Bayesian
+// estimate of their number, w (N - 1) / (N - w - 2), is below w + 1/2 (Boender and Rinnooy Kan,
+// Mathematical Programming 37 (1987) 59).
+int enough_starts(std::size_t seen) {
+  const auto w = static_cast<int>(std::min<std::size_t>(seen + 1, 100));  // one more is unseen
+  return std::min(2 * w * w + 3 * w + 2, max_starts);
+}
+
+// Standard normal numbers, by Box and Muller.
+class Normal {
+ public:
+  explicit Normal(std::uint64_t draw) : bits_(seed, 0, draw) {}
+
+  double uniform() { return (static_cast<double>(bits_() >> 11) + 0.5) * 0x1p-53; }
+  double operator()() {
+    const double radius = std::sqrt(-2.0 * std::log(uniform()));
+    return radius * std::cos(6.28318530717958647693 * uniform());
+  }
+
+ private:
+  ToyBits bits_;
+};
+
+}  // namespace
+
+// Looks for lower minima, and goes on from each that it finds.
+void Minimizer::search_basins(const Data& data, const FitProblem& problem) {
+  if (problem.n_starts == 0) return;
+  if (point.status == FitStatus::infinite && !leave_the_infinite(data, problem)) return;
+  minima_.assign(1, point.nll);
+  if (point.nll - data.constant > negligible) {  // no bin and no constraint can fall below
+    while (look_beyond_bends(data, problem)) {
+    }
+    search_widely(data, problem);
+  }
+  while (point.status == FitStatus::converged && falls_beyond_kink() &&
+         descend_from_trial(data, problem)) {
+  }
+}
+
+// A start at which the nll is finite, drawn; the descent from there. False if none was found.
+bool Minimizer::leave_the_infinite(const Data& data, const FitProblem& problem) {
+  for (int k = 1; k <= max_finite_starts; ++k) {
+    draw_trial(data, k, 0.0);
+    ++point.n_evaluations;
+    if (!std::isfinite(kernels_.nll(model_, data, trial_.data(), evaluation_))) continue;
+    point.theta = trial_;
+    restart(data, problem);
+    point.status = iterate(problem);
+    return true;
+  }
+  return false;
+}
+
+// Whether a parameter at another value gives a much lower nll than the curvature foretells; makes
+// it the trial.
+bool Minimizer::leads_elsewhere(int p, double value) {
+  trial_ = point.theta;
+  trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
+  const double shift = trial_[p] - point.theta[p];
+  if (std::fabs(shift) < back * width_[p]) return false;
+  ++point.n_evaluations;
+  return rise_of_trial() < well_below * 0.5 * quadratic_.diagonal(p) * shift * shift;
+}
+
+// From a minimum to lower ones beside it, one bent parameter after the other; whether there is one.
+bool Minimizer::look_beyond_bends(const Data& data, const FitProblem& problem) {
+  bool found = false;
+  const double tension = std::sqrt(2.0 * std::max(point.nll - data.constant, 0.0));
+  for (int p = 0; p < model_.n_params; ++p) {
+    if (fixed_[p] || model_.bend[p] * tension < looked_bend) continue;
+    const double center = data.center[p];
+    for (const double value : {center - width_[p], center + width_[p], -point.theta[p]}) {
+      if (!is_minimum(point.status)) return false;
+      if (leads_elsewhere(p, value) && descend_from_trial(data, problem)) found = true;
+    }
+  }
+  return found;
+}
+
+// By way of the minimum under looser constraints: there the data pull the parameters farther from
+// their centres, and over what separates two basins.
+bool Minimizer::loosen_constraints(const Data& data, const FitProblem& problem) {
+  bool found = false;
+  for (const double factor : {2.2, 3.0, 3.6}) {
+    const Minimum here = point;
+    Data loose = data;
+    loose.constraint_weight = 1.0 / (factor * factor);
+    restart(loose, problem);
+    iterate(problem);
+    trial_ = point.theta;
+    return_to(here, data);
+    if (descend_from_trial(data, problem)) found = true;
+  }
+  return found;
+}
+
+// A trial with globals drawn about the centre of their constraints, those that bend at least so
+// much; factors without a constraint over two decades.
+void Minimizer::draw_trial(const Data& data, std::uint64_t draw, double least_bend) {
+  Normal normal(draw);
+  const double spread = draw % 2 == 0 ? 1.0 : 2.0;
+  trial_ = point.theta;
+  for (int p = 0; p < model_.n_params; ++p) {
+    if (fixed_[p]) continue;
+    const double center = model_.tau[p] > 0.0 ? data.center[p] / model_.tau[p] : data.center[p];
+    const bool constrained = model_.inverse_variance[p] + model_.tau[p] > 0.0;
+    if (model_.is_local(p)) {
+      if (constrained) trial_[p] = center;
+    } else if (constrained) {
+      if (model_.bend[p] >= least_bend) trial_[p] = center + spread * width_[p] * normal();
+    } else {
+      trial_[p] = std::pow(10.0, 1.7 * normal.uniform() - 1.0);
+    }
+    trial_[p] = std::min(std::max(trial_[p], lower_[p]), upper_[p]);
+  }
+}
+
+// Where data in tension and bends make other minima likely: from minima under looser constraints,
+// and from points drawn at random; the latter only for small models, of which they cost little, or
+// where the caller wants them.
+void Minimizer::search_widely(const Data& data, const FitProblem& problem) {
+  const double deviance = 2.0 * (point.nll - data.constant);
+  const double bend =
+      std::sqrt(deviance) * *std::max_element(model_.bend.begin(), model_.bend.end());
+  const bool small = model_.n_params <= small_model;
+  const bool suspicious = deviance > (small ? least_tension : tension) * model_.n_bins &&
+                          bend > (small ? least_bend : tension_bend);
+  if (suspicious && loosen_constraints(data, problem)) {
+    while (look_beyond_bends(data, problem)) {
+    }
+  }
+  for (int k = 1;
+       k < std::max(small && suspicious ? enough_starts(minima_.size()) : 1, problem.n_starts);
+       ++k) {
+    for (int n = 0; n < max_redraws; ++n) {
+      draw_trial(data, k + n * max_starts, drawn_bend / std::sqrt(deviance));
+      ++point.n_evaluations;
+      if (std::isfinite(rise_of_trial())) break;
+    }
+    if (descend_from_trial(data, problem)) {
+      while (look_beyond_bends(data, problem)) {
+      }
+    }
+  }
+}
+
+// Whether a descent ends in the basin that it was to leave, or above it.
+bool Minimizer::leads_back(bool solved) {
+  if (left_ == nullptr) return false;
+  const bool near = solved && !quadratic_.damped() && point.edm < near_edm;
+  if (near && point.edm < hopeless * (point.nll - left_->nll)) return true;
+  for (int i = 0; i < model_.n_params; ++i) {
+    const double end = point.theta[i] + (near ? quadratic_.step[i] : 0.0);
+    if (std::fabs(end - left_->theta[i]) > near_[i]) return false;
+  }
+  return true;
+}
+
+// A second descent, from the trial; the lower of both minima stays. Whether that is the second.
+bool Minimizer::descend_from_trial(const Data& data, const FitProblem& problem) {
+  const Minimum here = point;
+  near_.resize(model_.n_params);
+  for (int i = 0; i < model_.n_params; ++i) {
+    const bool constrained = model_.inverse_variance[i] + model_.tau[i] > 0.0;
+    near_[i] =
+        back * (constrained ? width_[i] : 1.0 / std::sqrt(std::fabs(quadratic_.diagonal(i))));
+  }
+  point.theta = trial_;
+  restart(data, problem);
+  left_ = &here;
+  point.status = iterate(problem);
+  left_ = nullptr;
+  trial_ = here.theta;
+  const double fall = rise_of_trial();
+  const double end = point.nll - (is_minimum(point.status) ? 0.0 : point.edm);
+  const bool lower =
+      is_minimum(point.status) ? fall > rounding : !is_minimum(here.status) && fall > rounding;
+  const double blur = same_minimum + 2.0 * point.edm;
+  const bool distinct = std::none_of(minima_.begin(), minima_.end(),
+                                     [&](double nll) { return std::fabs(nll - end) < blur; });
+  if (distinct && std::isfinite(end) && (is_minimum(point.status) || point.edm < near_edm)) {
+    minima_.push_back(end);
+  }
+  if (lower) return true;
+  return_to(here, data);
+  return false;
+}
+
+// The quadratic model is that of an earlier minimum again.
+void Minimizer::return_to(const Minimum& minimum, const Data& data) {
+  const int n_iterations = point.n_iterations, n_evaluations = point.n_evaluations;
+  point = minimum;
+  data_ = &data;
+  differentiate();
+  point = minimum;
+  point.n_iterations = n_iterations;
+  point.n_evaluations = n_evaluations + 1;
+}
+
+// Makes a trial beyond a kink that the minimum stands at or near, if one has a lower nll.
+bool Minimizer::falls_beyond_kink() {
+  std::vector<int> near;
+  for (int p : model_.kinked) {
+    const bool inside = !fixed_[p] && lower_[p] < 0.0 && upper_[p] > 0.0;
+    if (inside && std::fabs(point.theta[p]) <= near_kink * width_[p]) near.push_back(p);
+  }
+  if (near.empty()) return false;
+  const auto is_lower = [this](int p, double value) {
+    trial_ = point.theta;
+    trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
+    return rise_of_trial() < -rounding;
+  };
+  trial_ = point.theta;
+  for (int p : near) trial_[p] = std::copysign(0.0, -point.theta[p]);
+  ++point.n_evaluations;
+  Doubles& slope = slope_above_;  // at the kinks, on the other side
+  kernels_.gradient(model_, *data_, trial_.data(), evaluation_, slope.data());
+  for (int p : near) {
+    const double theta = point.theta[p], curvature = quadratic_.diagonal(p);
+    if (theta != 0.0) {  // where does the parabola on the other side end?
+      const bool away = theta * slope[p] > 0.0 && curvature > 0.0;
+      const double gain = 0.5 * slope[p] * slope[p] / curvature;
+      if (away && gain > rounding && is_lower(p, -slope[p] / curvature)) return true;
+    } else if (point.held[p]) {  // is there but a ridge, and a valley behind it?
+      for (const double step : {-far_beyond, -just_beyond, just_beyond, far_beyond}) {
+        if (is_lower(p, step * width_[p])) return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace nextstat
