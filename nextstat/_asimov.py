@@ -24,6 +24,7 @@ def asimov_data(
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
+    n_starts: int = 1,
 ) -> Vector:
     """Expected events and auxiliary measurements at a value of the parameter of interest.
 
@@ -31,11 +32,13 @@ def asimov_data(
     ----------
     mu : float
     nuisances : {"fitted", "nominal"}
-        Other parameters at their best values for the data at this `mu`, or at their starting
-        values.
+        Other parameters at their best values for the data at this `mu`, or at the centres of their
+        constraints (at their starting values without one).
     data, auxdata : array_like, optional
         Dataset to fit, in place of the observed one.
     poi : str, optional
+    n_starts : int
+        As for `fit`.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def asimov_data(
     """
     if not np.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
-    profile = observe(model, data=data, auxdata=auxdata, poi=poi)
+    profile = observe(model, data=data, auxdata=auxdata, poi=poi, n_starts=n_starts)
     return asimov_at(model, asimov_parameters(profile, float(mu), nuisances))
 
 
@@ -82,9 +85,9 @@ def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -
 
 
 def _nominal(profile: Profile, mu: float) -> Vector:
-    """The model's own starting values, within the bounds; what is fixed stays where it is."""
+    """The centres of the constraints, within the bounds; what is fixed stays where it is."""
     problem = profile.problem
-    free = np.clip(profile.model.init, problem.lower, problem.upper)
+    free = np.clip(profile.model.parameters.nominal, problem.lower, problem.upper)
     return problem.start(free).fix(profile.poi, mu).init
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from scipy.optimize import brentq
 
 from nextstat._profile import Profile
-from nextstat.exceptions import FitError
 
 RELATIVE_PRECISION = 1e-8
 WIDEST = 1e9  # in units of the first guess
+_DECADES = 60  # above the first scale, in which an excluded value is looked for
 
 
 class Cached:
@@ -28,34 +28,39 @@ class Cached:
 
 
 def first_guess(root: Cached, target: float, observed: Profile) -> float:
-    """A value near the median limit: where sqrt(qA), nearly linear, reaches the target."""
+    """A value near the median limit: where sqrt(qA), nearly linear, reaches the target.
+
+    Infinite if it never does: no sample depends on the parameter.
+    """
     scale = max(abs(float(observed.problem.init[observed.poi])), 1e-6)
+    widest = scale * 10.0**_DECADES
     for _ in range(200):
         height = root(scale)
         if not math.isfinite(height):
             scale /= 2.0
         elif height < 1e-3 * target:
             scale *= 10.0
-            if scale > WIDEST:
+            if scale > widest:
                 break
         elif height > 10.0 * target:
             scale *= 2.0 * target / height
         else:
             return scale * target / height
-    raise FitError(
-        f"no upper limit: the data do not exclude any value of {observed.name!r} up to "
-        f"{scale:.3g}; does any sample depend on it?"
-    )
+    return math.inf
 
 
 def crossing(
     function: Cached,
     target: float,
     first: float,
-    name: str,
     precision: float = RELATIVE_PRECISION,
 ) -> float:
-    """Where an increasing function reaches the target; the bracket grows around `first`."""
+    """Where an increasing function reaches the target; the bracket grows around `first`.
+
+    Infinite if it never does.
+    """
+    if first == math.inf:
+        return first
     low, high = first, first
     while function(low) > target:
         high, low = low, 0.5 * low
@@ -64,7 +69,7 @@ def crossing(
     while function(high) < target:
         low, high = high, 1.5 * high
         if high > first * WIDEST:
-            raise FitError(f"no upper limit: no value of {name!r} up to {high:.3g} is excluded")
+            return math.inf
     if function(high) == target:
         return high
     known = sorted((x, y) for x, y in function.values.items() if low <= x <= high)

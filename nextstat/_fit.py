@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -42,6 +41,10 @@ STATUS = (
     ("bad_data", "the data are negative or not finite"),
 )
 
+SINGULAR = 2  # FitStatus of the core
+_FLAT = 1e-7  # curvature, in units of the diagonal of the Hessian, that counts as none
+_SHARE = 0.05  # of a flat direction, from which on a parameter belongs to it
+
 
 def fit(
     model: HistFactoryModel,
@@ -71,8 +74,9 @@ def fit(
         Parameters to hold.
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
     n_starts : int
-        Number of starting points; those after the first are drawn around it, always the same.
-        The fit with the lowest nll is returned.
+        Least number of starting points: those after the first are drawn about the centres of the
+        constraints, always the same, and the lowest minimum is returned. Where other minima are
+        likely, a fit draws some by itself.
 
     Returns
     -------
@@ -86,15 +90,10 @@ def fit(
     KeyError
         If a name is not a parameter's.
     """
-    check_integer(n_starts, "n_starts")
     start = time.perf_counter()
-    problem = make_problem(model, init, fixed, bounds)
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     core_data = model._data(data, auxdata)
     best = minimise(model, core_data, problem)
-    for values in _other_starts(model, problem, n_starts - 1) if n_starts > 1 else ():
-        other = minimise(model, core_data, problem.start(values))
-        if (not other.status, -other.nll) > (not best.status, -best.nll):
-            best = other
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))
     if not result.converged:
         warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
@@ -117,22 +116,76 @@ def require_minimum(
         If the fit did not converge; `what` says which it was.
     """
     minimum = minimise(model, data, problem)
-    require_converged(model, minimum, what)
+    require_converged(model, data, minimum, what)
     return minimum
 
 
-def require_converged(model: HistFactoryModel, minimum: _core.Minimum, what: str) -> None:
+def require_lowest(
+    model: HistFactoryModel,
+    data: _core.Data,
+    problem: Problem,
+    what: str,
+    minimum: _core.Minimum | None = None,
+) -> _core.Minimum:
+    """Minimise, and insist that the nll is known to be as low as it gets; where is another matter.
+
+    A test statistic needs the nll at its minimum. Where the data do not determine some of the other
+    parameters there is a valley of such minima, and a `FitWarning` names these parameters.
+
+    Parameters
+    ----------
+    minimum : _core.Minimum, optional
+        Where the fit is done already.
+
+    Raises
+    ------
+    FitError
+        If the fit did not converge; `what` says which it was.
+    """
+    found = minimise(model, data, problem) if minimum is None else minimum
+    if found.status == SINGULAR:
+        names = ", ".join(map(repr, undetermined(model, data, found)))
+        warnings.warn(
+            f"the data do not determine {names} in {what}; what is tested does not depend on "
+            "their values. Fix some of them to be rid of this warning",
+            FitWarning,
+            stacklevel=7,
+        )
+        return found
+    require_converged(model, data, found, what)
+    return found
+
+
+def undetermined(
+    model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum
+) -> tuple[str, ...]:
+    """Names of the free parameters along which the nll is flat at a minimum."""
+    free = np.flatnonzero(~minimum.held)
+    hessian = _core.nll_hessian(model._core, data, minimum.values)[np.ix_(free, free)]
+    scale = np.sqrt(np.abs(np.diag(hessian)))
+    dead = scale <= _FLAT * scale.max(initial=0.0)
+    unit = np.where(dead, 1.0, scale)
+    curvature, directions = np.linalg.eigh(hessian / np.outer(unit, unit))
+    flat = np.abs(directions[:, curvature < _FLAT])
+    share = flat.max(axis=1, initial=0.0) > _SHARE
+    return tuple(model.parameter_names[i] for i in free[share | dead])
+
+
+def require_converged(
+    model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum, what: str
+) -> None:
     """Raise FitError if a fit did not converge; `what` says which it was."""
     if minimum.status != 0:
-        status, message = _explain(model, minimum)
+        status, message = _explain(model, data, minimum)
         raise FitError(f"{what} did not converge ({status}): {message}")
 
 
-def _explain(model: HistFactoryModel, minimum: _core.Minimum) -> tuple[str, str]:
-    """Name and meaning of a status, and the parameter or the bin it is about."""
+def _explain(model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum) -> tuple[str, str]:
+    """Name and meaning of a status, and the parameters or the bin it is about."""
     status, message = STATUS[minimum.status]
-    if status == "singular" and minimum.undetermined >= 0:
-        message += f" (one of them: {model.parameter_names[minimum.undetermined]!r})"
+    if status == "singular":
+        names = undetermined(model, data, minimum)
+        message += f" ({', '.join(map(repr, names))})" if names else ""
     if minimum.at_edge and status == "converged":
         message += f"; {_bin_at_edge(model, minimum.values)} expects no events and could not fewer"
     return status, message
@@ -153,7 +206,7 @@ def make_result(
     time_ms: float,
 ) -> FitResult:
     """The result of a fit from the minimum the core found."""
-    status, message = _explain(model, minimum)
+    status, message = _explain(model, data, minimum)
     return FitResult(
         values=minimum.values,
         nll=minimum.nll,
@@ -171,12 +224,3 @@ def make_result(
         problem=problem,
         dataset=np.concatenate([data.n, data.aux]),
     )
-
-
-def _other_starts(
-    model: HistFactoryModel, problem: Problem, n: int
-) -> list[npt.NDArray[np.float64]]:
-    """Points spread around the first by one constraint width, or by one where there is none."""
-    width = np.where(np.isnan(model.parameters.width), 1.0, model.parameters.width)
-    draws = np.random.default_rng(0).normal(problem.init, width, size=(n, len(width)))
-    return list(np.clip(draws, problem.lower, problem.upper))

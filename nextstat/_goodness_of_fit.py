@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from nextstat._fit import minimise, require_converged
+from nextstat._fit import require_lowest
 from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init, make_problem
 from nextstat._profile import ROUNDING
@@ -70,6 +70,7 @@ def goodness_of_fit(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     n_toys: int = 1000,
     seed: int | None = None,
@@ -81,7 +82,7 @@ def goodness_of_fit(
     Parameters
     ----------
     model : HistFactoryModel
-    data, auxdata, init, fixed, bounds
+    data, auxdata, init, fixed, bounds, n_starts
         As for `fit`.
     calculator : {"asymptotics", "toys"}
         The chi2 distribution, which needs a few events in every bin, or toys thrown at the fit.
@@ -105,10 +106,9 @@ def goodness_of_fit(
     2 sum_b [nu_b - n_b + n_b ln(n_b / nu_b)], plus the same of the constraints.
     """
     check_calculator(calculator)
-    problem = make_problem(model, init, fixed, bounds)
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     core_data = model._data(data, auxdata)
-    minimum = minimise(model, core_data, problem)
-    require_converged(model, minimum, "the fit")
+    minimum = require_lowest(model, core_data, problem, "the fit")
     expected = model.expected_data(minimum.values)
     observed = np.concatenate([core_data.n, core_data.aux])
     bins = _poisson_deviance(observed[: model.n_bins], expected[: model.n_bins])
@@ -135,6 +135,7 @@ def goodness_of_fit(
         seed=seed,
         fixed=fixed,
         bounds=bounds,
+        n_starts=n_starts,
         n_jobs=n_jobs,
         progress=progress,
     )

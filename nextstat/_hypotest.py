@@ -24,7 +24,7 @@ from nextstat.model import HistFactoryModel, Vector
 _TESTS: dict[str, tuple[Callable[[float], bool], str]] = {
     "q0": (lambda mu: mu == 0.0, "0"),
     "q": (lambda mu: mu > 0.0, "mu > 0"),
-    "qtilde": (lambda mu: mu > 0.0, "mu > 0"),
+    "qtilde": (lambda mu: mu >= 0.0, "mu >= 0"),
     "t": (lambda mu: True, "any mu"),
     "ttilde": (lambda mu: mu > 0.0, "mu > 0"),
 }
@@ -104,6 +104,7 @@ def hypotest(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     n_toys: int = 2000,
     seed: int | None = None,
     precision: float | None = None,
@@ -126,7 +127,7 @@ def hypotest(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds
+    init, fixed, bounds, n_starts
         As for `fit`.
     n_toys : int
         Toys of each hypothesis.
@@ -170,6 +171,7 @@ def hypotest(
         init=init,
         fixed=fixed,
         bounds=bounds,
+        n_starts=n_starts,
         statistic=statistic,
     )
     alternative = alternative_to(mu)
@@ -240,6 +242,7 @@ def significance(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
 ) -> float:
     """Significance Z0 = sqrt(q0) of a discovery, in standard deviations.
 
@@ -250,7 +253,7 @@ def significance(
         parameters fitted to the observed data at `mu`.
     mu : float
         Signal strength of the Asimov data; unused for the observed significance.
-    data, auxdata, poi, init, fixed, bounds
+    data, auxdata, poi, init, fixed, bounds, n_starts
         As for `hypotest`.
 
     Raises
@@ -263,7 +266,14 @@ def significance(
     if not math.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
     observed = observe(
-        model, data=data, auxdata=auxdata, poi=poi, init=init, fixed=fixed, bounds=bounds
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=poi,
+        init=init,
+        fixed=fixed,
+        bounds=bounds,
+        n_starts=n_starts,
     )
     check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed

@@ -72,6 +72,7 @@ def upper_limit(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     expected: bool = True,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     n_toys: int = 1000,
@@ -89,7 +90,7 @@ def upper_limit(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds
+    init, fixed, bounds, n_starts
         As for `fit`.
     expected : bool
         Whether to give the expected limits too.
@@ -109,8 +110,8 @@ def upper_limit(
     Raises
     ------
     FitError
-        If a fit did not converge, no value is excluded, or no toy of the background is like the
-        data. A `FitWarning` says where few toys decide.
+        If a fit did not converge, or no toy of the background is like the data. A `FitWarning`
+        says where few toys decide, and where a limit is infinite since no value is excluded.
     ValueError, TypeError
         If `level` is not between 0 and 1, there is no parameter of interest, or an option of the
         toys is impossible.
@@ -134,6 +135,7 @@ def upper_limit(
         init=init,
         fixed=fixed,
         bounds=bounds,
+        n_starts=n_starts,
         statistic="qtilde",
     )
     check_bounds(observed, 0.0, "the background-only hypothesis")
@@ -143,7 +145,8 @@ def upper_limit(
         found, bands = _limits(model, observed, 1.0 - level, expected)
         if plan is not None:
             found, bands = _toy_limits(observed, 1.0 - level, found, bands, plan)
-        largest = float(np.nanmax([found, bands[-1]]))
+        reached = [x for x in (found, *bands) if math.isfinite(x)]
+        largest = max(reached, default=0.0)
         upper = float(observed.problem.upper[index])
         if largest <= upper:
             break
@@ -156,6 +159,13 @@ def upper_limit(
             f"of {observed.name!r}, which was widened for them"
         )
         warnings.warn(message, FitWarning, stacklevel=2)
+    if math.isinf(found) or np.isinf(bands).any():
+        warnings.warn(
+            f"a limit does not exist: no value of {observed.name!r} is excluded, and infinity "
+            "stands in its place; does any sample depend on the parameter?",
+            FitWarning,
+            stacklevel=2,
+        )
     return UpperLimit(found, bands, level, message, None if plan is None else plan.seed)
 
 
@@ -168,8 +178,8 @@ def _limits(
     first = first_guess(roots, float(targets[2]), observed)
     bands = np.full(5, np.nan)
     if expected:
-        bands[:] = [crossing(roots, float(t), first, observed.name) for t in targets]
-    return crossing(cls_excess(observed, asimov, alpha), 0.0, first, observed.name), bands
+        bands[:] = [crossing(roots, float(t), first) for t in targets]
+    return crossing(cls_excess(observed, asimov, alpha), 0.0, first), bands
 
 
 def asimov_root(asimov: Profile) -> Cached:
@@ -233,7 +243,7 @@ def _toy_limits(
                 raise FitError(f"no toy of the background is like the data at {mu:g}: throw more")
             return math.log(alpha / max(cls, 1e-300))
 
-        return crossing(Cached(excess), 0.0, first, observed.name, _TOY_PRECISION)
+        return crossing(Cached(excess), 0.0, first, _TOY_PRECISION)
 
     bands = guesses.copy()
     for k in np.flatnonzero(~np.isnan(guesses)):

@@ -34,6 +34,7 @@ def model_metrics(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
 ) -> dict[str, float]:
     """What a model is worth and how its fit went: for every epoch of a training, or every trial.
 
@@ -54,7 +55,7 @@ def model_metrics(
         Number of impacts; 0 for none.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds
+    init, fixed, bounds, n_starts
         As for `nextstat.fit`.
 
     Returns
@@ -83,6 +84,7 @@ def model_metrics(
     options = own_options(
         {key: own.get(key) if value is None else value for key, value in given.items()}
     )
+    options["n_starts"] = n_starts
     data = None
     converged = True
     try:
@@ -125,7 +127,7 @@ def check_metrics_options(
     check_flag(expected, "expected")
     check_option(nuisances, "nuisances", ("fitted", "nominal"))
     check_integer(top_n, "top_n", least=0)
-    unknown = sorted(of_the_fit.keys() - {"poi", "init", "fixed", "bounds"})
+    unknown = sorted(of_the_fit.keys() - {"poi", "init", "fixed", "bounds", "n_starts"})
     if unknown:
         raise TypeError(f"{unknown[0]!r} is no option of model_metrics")
 

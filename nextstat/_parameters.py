@@ -114,6 +114,14 @@ class ParameterTable:
         self._set_scale(np.array([x for s in sets for x in (s.scale or [0.0] * len(s))]))
         self._index = {name: i for i, name in enumerate(self.names)}
 
+    @property
+    def nominal(self) -> Vector:
+        """Parameters of the pre-fit model, (P,): the centres of the constraints.
+
+        Without a constraint, or fixed, a parameter is at its starting value.
+        """
+        return np.where(self.constrained & ~self.fixed, self.centre, self.init)
+
     def _set_scale(self, scale: Vector) -> None:
         aux = np.full(len(scale), np.nan)
         aux[self.constrained] = self.auxdata

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
+from nextstat._options import check_integer
 from nextstat.model import HistFactoryModel, Vector
 
 Init: TypeAlias = "npt.ArrayLike | Mapping[str, float]"
@@ -44,6 +45,10 @@ class Problem(NamedTuple):
             self.precision,
             self.n_starts,
         )
+
+    def searching(self, n_starts: int) -> Problem:
+        """The same problem with at least so many starts; 0: one descent, no look elsewhere."""
+        return self._replace(n_starts=n_starts)
 
     def exactly(self) -> Problem:
         """The same problem, whose fits end as near to the minimum as rounding lets them."""
@@ -113,6 +118,7 @@ def make_problem(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
 ) -> Problem:
     """The model's own problem with a caller's changes.
 
@@ -123,6 +129,8 @@ def make_problem(
         Names are fixed at their starting values, in addition to those the model fixes; bools
         replace the model's flags.
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
+    n_starts : int
+        Starting points of each fit, at least; see `fit`.
 
     Raises
     ------
@@ -132,8 +140,9 @@ def make_problem(
         If a shape is wrong, bounds cross, or a value is not finite or outside its bounds.
     """
     table = check_model(model).parameters
+    check_integer(n_starts, "n_starts")
     if init is None and fixed is None and bounds is None:  # checked when the model was built
-        return Problem(table.init, table.lower, table.upper, table.fixed)
+        return Problem(table.init, table.lower, table.upper, table.fixed, n_starts=n_starts)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
     low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
@@ -164,7 +173,12 @@ def make_problem(
         else:
             flags = _flags(model, given)
     _check(model, start, low, high, flags)
-    return Problem(start, low, high, flags)
+    return Problem(start, low, high, flags, n_starts=n_starts)
+
+
+def are_chosen(bounds: Bounds | None, name: str) -> bool:
+    """Whether a caller's bounds are about a parameter."""
+    return bounds is not None and (not isinstance(bounds, Mapping) or name in bounds)
 
 
 def _vector(model: HistFactoryModel, given: Init, default: Vector, what: str) -> Vector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -9,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._fit import minimise, require_converged, require_minimum
-from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._fit import minimise, require_lowest
+from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
+from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
 
 INFINITE = 4  # FitStatus of the core
 ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
+_WIDER = 10.0  # times the bound that stopped the parameter of interest
+_WIDEST = 1e12  # times the first
 
 
 def poi_index(model: HistFactoryModel, poi: str | None) -> int:
@@ -46,6 +50,10 @@ def poi_index(model: HistFactoryModel, poi: str | None) -> int:
 class Profile:
     """Conditional fits of one dataset at chosen values of one parameter.
 
+    The fits share what they know. Each starts from its neighbours too; one that finds a basin
+    which its neighbours did not know, starts these again from there; and one that is lower than
+    the global minimum starts the global fit again, until nothing contradicts.
+
     Parameters
     ----------
     model : HistFactoryModel
@@ -56,6 +64,9 @@ class Profile:
         Position of the parameter.
     best : (P,) ndarray, optional
         The global minimum, where it is known (Asimov data); fitted otherwise.
+    free_bounds : bool
+        Whether the bounds of the parameter are moved outwards where they stop the global fit, since
+        nobody chose them: the upper one, and a negative lower one.
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class Profile:
         problem: Problem,
         poi: int,
         best: Vector | None = None,
+        free_bounds: bool = False,
     ) -> None:
         name = model.parameter_names[poi]
         if problem.fixed[poi] or problem.lower[poi] == problem.upper[poi]:
@@ -74,6 +86,7 @@ class Profile:
         self.poi = poi
         self.problem = problem
         self.name = name
+        self.free_bounds = free_bounds
         if best is not None:
             self.best = best
         self._known: dict[float, Vector | None] = {}
@@ -81,7 +94,33 @@ class Profile:
     @cached_property
     def best(self) -> Vector:
         """The global minimum, (P,)."""
-        return require_minimum(self.model, self.data, self.problem, "the global fit").values
+        found = self._global_fit(self.problem)
+        given = self.problem
+        while self.free_bounds and self._is_stopped(found):
+            low, high = (float(x[self.poi]) for x in (self.problem.lower, self.problem.upper))
+            if max(abs(low), abs(high)) > _WIDEST * max(abs(given.upper[self.poi]), 1.0):
+                break
+            self.problem = self.problem.widen(
+                self.poi, _WIDER * low if low < 0.0 else low, _WIDER * max(high, 1.0)
+            )
+            found = self._global_fit(self.problem.start(found))
+        if self.problem is not given:
+            warnings.warn(
+                f"the fit reaches {self.name}={found[self.poi]:.4g}, beyond the bounds "
+                f"[{given.lower[self.poi]:g}, {given.upper[self.poi]:g}], which nobody chose; they "
+                "were widened for it",
+                FitWarning,
+                stacklevel=6,
+            )
+        return found
+
+    def _is_stopped(self, params: Vector) -> bool:
+        value = params[self.poi]
+        low, high = self.problem.lower[self.poi], self.problem.upper[self.poi]
+        return bool(value >= high or (value <= low < 0.0))
+
+    def _global_fit(self, problem: Problem) -> Vector:
+        return require_lowest(self.model, self.data, problem, "the global fit").values
 
     def with_data(self, data: _core.Data) -> Self:
         """The profile of other data, whose fits start from the best of these."""
@@ -111,28 +150,61 @@ class Profile:
         if value == self.muhat:
             return self.best
         if value not in self._known:
-            self._known[value] = self._fit_at(value)
+            found = self._fit_at(value)
+            self._known[value] = found
+            if found is not None:
+                self._settle(value, found)
         return self._known[value]
 
     def _fit_at(self, value: float) -> Vector | None:
-        # From the neighbours and from the start: where there are several minima, any may be lowest.
-        known = {x: params for x, params in self._known.items() if params is not None}
-        known[self.muhat] = self.best
-        sides = [x for x in known if x < value], [x for x in known if x > value]
-        near = [min(side, key=lambda x: abs(x - value)) for side in sides if side]
         own = self.problem.fix(self.poi, value)
-        starts = [own, *(own.start(known[x]) for x in near)]
-        if all(np.array_equal(start.init, own.init) for start in starts[1:]):
-            starts = [own]
-        fits = [minimise(self.model, self.data, start) for start in starts]
-        if all(fit.status == INFINITE for fit in fits):
+        near = [own.start(known) for known in self._neighbours(value)]
+        if all(np.array_equal(start.init, own.init) for start in near):
+            near = []
+        fits = [minimise(self.model, self.data, start.searching(0)) for start in near]
+        known = [fit for fit in fits if fit.status == 0]
+        start = own if not known else own.start(min(known, key=lambda fit: fit.nll).values)
+        found = minimise(self.model, self.data, start)
+        if near:  # the start that is nobody's neighbour
+            found = min(
+                found,
+                minimise(self.model, self.data, own.searching(0)),
+                key=lambda fit: (fit.status != 0, fit.nll),
+            )
+        if found.status == INFINITE:
             return None
-        lowest = min(fits, key=lambda fit: (fit.status != 0, fit.nll))
-        require_converged(self.model, lowest, self._what(value))
-        return lowest.values
+        return require_lowest(self.model, self.data, own, self._what(value), found).values
 
     def _what(self, value: float) -> str:
         return f"the fit with {self.name}={value:g}"
+
+    def _neighbours(self, value: float) -> list[Vector]:
+        """Minima at the nearest values known on either side, the global one among them."""
+        known = {**self.conditional, self.muhat: self.best}
+        sides = [x for x in known if x < value], [x for x in known if x > value]
+        return [known[min(side, key=lambda x: abs(x - value))] for side in sides if side]
+
+    def _settle(self, value: float, found: Vector) -> None:
+        """Let the other fits know a new one: any that is lower from there starts again."""
+        if self._above_best(found) < -0.5 * ROUNDING:
+            better = self._global_fit(self.problem.start(found))
+            if self._above(better, self.best) < 0.0:
+                self.best = better
+                self._spread(self.muhat, better)
+        self._spread(value, found)
+
+    def _spread(self, value: float, params: Vector) -> None:
+        """From a minimum to those at the neighbouring values, as far as it leads lower."""
+        for side in (1.0, -1.0):
+            others = [x for x in self.conditional if side * (x - value) > 0.0]
+            last = params
+            for x in sorted(others, key=lambda x: side * x):
+                start = self.problem.fix(self.poi, x).start(last).searching(0)
+                fit = minimise(self.model, self.data, start)
+                known = self.conditional[x]
+                if fit.status != 0 or self._above(fit.values, known) > -0.5 * ROUNDING:
+                    break
+                self._known[x] = last = fit.values
 
     def statistic(self, value: float) -> float:
         """-2 ln of the profile likelihood ratio at a value, formed bin by bin.
@@ -145,14 +217,7 @@ class Profile:
         conditional = self.at(value)
         if conditional is None:
             return float("inf")
-        twice = 2.0 * self._above_best(conditional)
-        if twice < -ROUNDING:  # the global fit had stopped in another basin
-            start = self.problem.start(conditional)
-            better = require_minimum(self.model, self.data, start, "the global fit").values
-            if self._above_best(better) < 0.0:
-                self.best = better
-            twice = 2.0 * self._above_best(conditional)
-        return max(twice, 0.0)
+        return max(2.0 * self._above_best(conditional), 0.0)
 
     def without_expectation(self, params: Vector) -> str:
         """For messages: the bins that have events where these parameters expect none."""
@@ -160,7 +225,11 @@ class Profile:
         return self.model._name_bins((self.data.n > 0.0) & (expected <= 0.0))
 
     def _above_best(self, params: Vector) -> float:
-        return _core.nll_difference(self.model._core, self.data, params, self.best)
+        return self._above(params, self.best)
+
+    def _above(self, params: Vector, reference: Vector) -> float:
+        """nll(params) - nll(reference), formed bin by bin."""
+        return _core.nll_difference(self.model._core, self.data, params, reference)
 
 
 def observe(
@@ -172,21 +241,25 @@ def observe(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     statistic: TestStatistic | None = None,
 ) -> Profile:
     """The profile of a caller's data, its parameter of interest within the statistic's bounds.
 
-    q and t let it become negative, whatever the model says; qtilde and ttilde never do.
+    q and t let it become negative, unless the caller says otherwise; qtilde and ttilde never do.
+    Its fits are as exact as rounding lets them be: Asimov data are made of them.
 
     Raises
     ------
     ValueError, KeyError
         If an option is impossible or a name unknown.
     """
-    problem = make_problem(model, init, fixed, bounds)
+    problem = make_problem(model, init, fixed, bounds, n_starts).exactly()
     index = poi_index(model, poi)
-    if statistic in ("q", "t"):
+    chosen = are_chosen(bounds, model.parameter_names[index])
+    if statistic in ("q", "t") and not chosen:
         problem = problem.widen(index, -abs(problem.upper[index]), problem.upper[index])
     if statistic in ("qtilde", "ttilde"):
         problem = problem.at_least(index, 0.0)
-    return Profile(model, model._data(data, auxdata), problem, index)
+    core_data = model._data(data, auxdata)
+    return Profile(model, core_data, problem, index, free_bounds=not chosen)

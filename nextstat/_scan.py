@@ -84,6 +84,7 @@ def scan(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Scan:
@@ -97,7 +98,7 @@ def scan(
     values : (n,) array_like, optional
         51 values within three errors of the fitted one by default; at a bound, to where the
         profile reaches 9.
-    data, auxdata, init, fixed, bounds
+    data, auxdata, init, fixed, bounds, n_starts
         As for `fit`.
     n_jobs, progress
         As for `fit_batch`.
@@ -121,7 +122,14 @@ def scan(
     model's starting values. If those lead lower, so do the fits since the last time.
     """
     profile = observe(
-        model, data=data, auxdata=auxdata, poi=parameter, init=init, fixed=fixed, bounds=bounds
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=parameter,
+        init=init,
+        fixed=fixed,
+        bounds=bounds,
+        n_starts=n_starts,
     )
     points = _default_values(profile) if values is None else check_values(profile, values)
     params = np.empty((len(points), len(profile.best)))
@@ -276,14 +284,15 @@ def cls_scan(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
 ) -> ClsScan:
     """CLs of asymptotic qtilde tests at several values of the parameter of interest.
 
     Parameters
     ----------
     values : (n,) array_like
-        Positive.
-    data, auxdata, poi, init, fixed, bounds
+        None below 0.
+    data, auxdata, poi, init, fixed, bounds, n_starts
         As for `hypotest`.
 
     Raises
@@ -299,11 +308,12 @@ def cls_scan(
         init=init,
         fixed=fixed,
         bounds=bounds,
+        n_starts=n_starts,
         statistic="qtilde",
     )
     points = check_values(observed, values)
-    if points[0] <= 0.0:
-        raise ValueError(f"the values start at {points[0]:g}, expected positive ones")
+    if points[0] < 0.0:
+        raise ValueError(f"the values start at {points[0]:g}, expected none below 0")
     asimov = asimov_profile(model, observed, 0.0)
     found = [exclusion(mu, observed, asimov) for mu in points]
     return ClsScan(

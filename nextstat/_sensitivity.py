@@ -167,11 +167,24 @@ class Asimov(Dataset):
         self._leave_empty_bins(found)
         in_params = found.add_expected(self.params)
         if self.nuisances == "nominal":
+            self._follow_centres(found, in_params)
             return
         if in_best is not None:
             in_params = in_params + in_best
         source = self.source
         found.add_through_minimum(source.data, source.minimum(self.mu), in_params)
+
+    def _follow_centres(self, found: Derivatives, in_params: Vector) -> None:
+        """Nominal parameters are at the centres of their constraints, auxdata over rate."""
+        table = self.model.parameters
+        follows = table.constrained & ~self.source.problem.fixed & (self.params == table.centre)
+        in_centre = np.where(follows, in_params, 0.0)
+        tau = np.where(table.poisson, table.tau, 1.0)
+        found.fields["constraint_scale"] -= np.where(
+            table.poisson, in_centre * self.params / tau, 0.0
+        )
+        if len(found.fields["aux"]):
+            found.fields["aux"] += (in_centre / tau)[table.constrained]
 
     def forget_empty_bins(self, found: Derivatives, conditional: Vector) -> None:
         """Give no derivative of a test in the yields of bins that expect nothing, signal or not.

@@ -188,12 +188,12 @@ def find_limit(dataset: Dataset, alpha: float, nuisances: AsimovNuisances) -> fl
     if not (first > 0.0 and 0.1 * target < roots(first) < 10.0 * target):
         first = first_guess(roots, target, profile)
     if dataset is background:
-        found = crossing(roots, target, first, profile.name)
+        found = crossing(roots, target, first)
     else:
-        found = crossing(cls_excess(profile, asimov, alpha), 0.0, first, profile.name)
+        found = crossing(cls_excess(profile, asimov, alpha), 0.0, first)
         while found > profile.problem.upper[profile.poi]:
             profile = profile.widened(2.0 * found)
-            found = crossing(cls_excess(profile, asimov, alpha), 0.0, found, profile.name)
+            found = crossing(cls_excess(profile, asimov, alpha), 0.0, found)
     dataset.profile.memory["limit"] = np.array([found])
     return found
 

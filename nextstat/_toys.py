@@ -102,6 +102,7 @@ def fit_batch(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> FitBatch:
@@ -114,7 +115,7 @@ def fit_batch(
         Events, and auxiliary measurements, one dataset per row.
     auxdata : (n_aux,) or (n, n_aux) array_like, optional
         Auxiliary measurements of all or of each; the model's by default.
-    init, fixed, bounds
+    init, fixed, bounds, n_starts
         As for `fit`. By default the fits start from the fit of the mean of all datasets; one that
         fails starts again from the model's starting values.
     n_jobs : int, optional
@@ -134,7 +135,7 @@ def fit_batch(
         If an array has the wrong shape, or there are no rows.
     """
     rows = _rows(model, data, auxdata)
-    problem = make_problem(model, init, fixed, bounds)
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     usable = rows[np.isfinite(rows).all(axis=1) & (rows[:, : model.n_bins] >= 0.0).all(axis=1)]
     start = problem.init
     if init is None and len(usable) > 1:
@@ -153,6 +154,7 @@ def fit_toys(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> FitBatch:
@@ -168,7 +170,7 @@ def fit_toys(
     seed : int, optional
         0 <= seed < 2**64. A seed gives the same toys on any number of threads or workers, two
         seeds have none in common. Drawn from the system if None; see `FitBatch.seed`.
-    init, fixed, bounds
+    init, fixed, bounds, n_starts
         As for `fit`; the fits start at `params` by default.
     n_jobs, progress
         As for `fit_batch`.
@@ -185,7 +187,7 @@ def fit_toys(
         If an option is impossible.
     """
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
-    problem = make_problem(model, init, fixed, bounds)
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     truth = _truth(model, params, problem)
     start = problem.start(truth).init if init is None else problem.init
     task = partial(_fit_toys, model, truth, seed, problem, start)

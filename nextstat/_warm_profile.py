@@ -35,7 +35,7 @@ class WarmProfile(Profile):
 
     Parameters
     ----------
-    model, data, problem, poi, best
+    model, data, problem, poi, best, free_bounds
         As for `Profile`.
     memory : dict
         Read and written.
@@ -53,8 +53,12 @@ class WarmProfile(Profile):
         memory: Memory,
         label: str,
         best: Vector | None = None,
+        free_bounds: bool = False,
     ) -> None:
-        super().__init__(model, data, problem, poi, best)
+        wider = memory.get(f"{label} bounds")  # that the fits of a call before needed
+        if wider is not None:
+            problem = problem.widen(poi, *map(float, wider))
+        super().__init__(model, data, problem, poi, best, free_bounds)
         self.memory = memory
         self.label = label
 
@@ -75,8 +79,19 @@ class WarmProfile(Profile):
     @cached_property
     def best(self) -> Vector:
         """The global minimum, (P,)."""
-        cold = Profile(self.model, self.data, self.problem, self.poi)
-        best = self._remembered("best", self.problem, lambda: cold.best)
+
+        def cold() -> Vector:
+            profile = Profile(
+                self.model, self.data, self.problem, self.poi, free_bounds=self.free_bounds
+            )
+            best = profile.best
+            if profile.problem is not self.problem:
+                self.problem = profile.problem
+                pair = self.problem.lower[self.poi], self.problem.upper[self.poi]
+                self.memory[f"{self.label} bounds"] = np.array(pair)
+            return best
+
+        best = self._remembered("best", self.problem, cold)
         assert best is not None
         return best
 
@@ -93,8 +108,8 @@ class WarmProfile(Profile):
         else:
             what, start = self._what(value), self.problem.start(self._at(value))
             start = start.fix(self.poi, value)
-        minimum = minimise(self.model, self.data, start)
-        require_converged(self.model, minimum, what)
+        minimum = minimise(self.model, self.data, start.searching(0))
+        require_converged(self.model, self.data, minimum, what)
         return minimum
 
     def _at(self, value: float) -> Vector:
@@ -114,7 +129,7 @@ class WarmProfile(Profile):
         found = None
         if last is not None:
             start = problem.start(np.clip(last, problem.lower, problem.upper))
-            fit = minimise(self.model, self.data, start)
+            fit = minimise(self.model, self.data, start.searching(0))
             found = fit.values if fit.status == 0 else None
         core = self.model._core
         age = self.memory.get(f"{key}, age", np.zeros(1)) + 1.0

@@ -118,7 +118,7 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
     """
     check_model(model)
     if result is None:
-        values = model.init
+        values = model.parameters.nominal
         errors = np.where(
             model.fixed | np.isnan(model.parameters.width), 0.0, model.parameters.width
         )

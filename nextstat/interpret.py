@@ -67,6 +67,7 @@ def rank_impact(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
 ) -> list[dict[str, Any]]:
     """Rank the nuisance parameters by their impact on the parameter of interest.
 
@@ -132,7 +133,7 @@ def rank_impact(
         raise ValueError(f"sort_by is {sort_by!r}, expected one of {list(_SORT_COLUMNS)}")
     if top_n is not None:
         check_integer(top_n, "top_n")
-    problem = make_problem(model, init, fixed, bounds)
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     if method == "covariance":
         impact = by_covariance(fit)
@@ -189,6 +190,7 @@ def uncertainty_breakdown(
     init: Init | None = None,
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
+    n_starts: int = 1,
 ) -> dict[str, float]:
     """Break the error of the parameter of interest down into its sources.
 
@@ -205,7 +207,7 @@ def uncertainty_breakdown(
         observed and the expected curvature of the likelihood. "fix": how much smaller, in
         quadrature, the error is with the group fixed; such parts do not add up if groups are
         correlated.
-    data, auxdata, poi, init, fixed, bounds
+    data, auxdata, poi, init, fixed, bounds, n_starts
         As for `rank_impact`.
 
     Returns
@@ -222,7 +224,7 @@ def uncertainty_breakdown(
     """
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
-    problem = make_problem(model, init, fixed, bounds).exactly()  # where the parts add up
+    problem = make_problem(model, init, fixed, bounds, n_starts).exactly()  # where the parts add up
     fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nextstat._model_templates import ModelTemplates
-from nextstat._problem import make_problem, own_options
+from nextstat._problem import are_chosen, make_problem, own_options
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
 from nextstat._warm_profile import Memory, WarmProfile
@@ -164,7 +164,13 @@ class LayerFits:
             problem = problem.at_least(self.poi, bounds[0])
             problem = problem.widen(self.poi, problem.lower[self.poi], bounds[1])
         return WarmProfile(
-            model, model._data(data), problem, self.poi, memory=memory, label="observed"
+            model,
+            model._data(data),
+            problem,
+            self.poi,
+            memory=memory,
+            label="observed",
+            free_bounds=not are_chosen(self.options["bounds"], model.parameter_names[self.poi]),
         )
 
     def _shape_of_data(self, data: Tensor) -> tuple[int, ...]:
