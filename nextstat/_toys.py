@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._chunks import in_chunks
+from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_minimum
 from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
@@ -182,7 +182,7 @@ def fit_toys(
     FitError
         If `params` is None and the fit of the observed data did not converge.
     ValueError, TypeError
-        If an option is impossible.
+        If an option is impossible, or an expectation at `params` is not finite.
     """
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     problem = make_problem(model, init, fixed, bounds)
@@ -208,7 +208,9 @@ def toy_data(
 
     Notes
     -----
-    n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta).
+    n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta). Means below
+    0 count as 0. Counts are exact up to means of 2**53, from where doubles leave out integers;
+    beyond, they follow the normal distribution with the skewness of the exact one.
     """
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     truth = _truth(model, params, make_problem(model))
@@ -242,7 +244,24 @@ def _truth(model: HistFactoryModel, params: npt.ArrayLike | None, problem: Probl
     if not np.isfinite(truth).all():
         name = model.parameter_names[int(np.flatnonzero(~np.isfinite(truth))[0])]
         raise ValueError(f"params of {name!r} is not finite")
+    _check_expectations(model, truth)
     return truth
+
+
+def _check_expectations(model: HistFactoryModel, truth: Vector) -> None:
+    """Refuse parameters at which an expectation is not finite, by the name of the datum."""
+    with np.errstate(over="ignore"):
+        expected = model.expected_data(truth)
+    for index in np.flatnonzero(~np.isfinite(expected)):
+        for channel, where in model.channel_slices.items():
+            if where.start <= index < where.stop:
+                what = f"{expected[index]} events in bin {index - where.start} of {channel!r}"
+                break
+        else:
+            constrained = np.flatnonzero(model.parameters.constrained)
+            name = model.parameter_names[constrained[index - model.n_bins]]
+            what = f"{expected[index]} for the auxiliary measurement of {name!r}"
+        raise ValueError(f"no toys can be thrown at params: the model expects {what}")
 
 
 def _rows(model: HistFactoryModel, data: npt.ArrayLike, auxdata: npt.ArrayLike | None) -> Vector:
@@ -315,10 +334,13 @@ def _batch(
             task, n, size=CHUNK, n_jobs=n_jobs, progress=progress, description="Fits"
         ):
             chunks.append(chunk)
-    except KeyboardInterrupt:
-        if not chunks:
-            raise
+    except KeyboardInterrupt as interruption:
+        rest = done_before(interruption)
+        if rest is not None:
+            chunks.append(rest)
         done = sum(len(chunk["nll"]) for chunk in chunks)
+        if not done:
+            raise
         warnings.warn(f"interrupted after {done} of {n} fits", FitWarning, stacklevel=3)
     arrays = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
     failed = int(np.count_nonzero(arrays["status"]))

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../interrupt.h"
 #include "../kernels.h"
 #include "../minimizer.h"
 
@@ -41,6 +42,16 @@ class SharedModel : public Model {
   static constexpr std::size_t max_idle = 16;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Evaluation>> idle_;
+};
+
+// Whether Python delivers signals to the calling thread.
+bool in_main_thread();
+
+// Without the GIL, and open to Ctrl-C: what releases it for long must let itself be interrupted.
+class Unlocked {
+ private:
+  const AsksForSignals asks_{in_main_thread()};
+  const py::gil_scoped_release release_;
 };
 
 inline void check_length(const py::array& array, py::ssize_t expected, const char* name) {

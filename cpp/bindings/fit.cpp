@@ -7,7 +7,7 @@ namespace {
 
 ExternalMinimum fit(const SharedModel& model, const Data& data, const OwnedProblem& owned) {
   const FitProblem problem = owned.of(model);
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   Minimizer minimizer(model);
   minimizer.run(data, problem);
   return ExternalMinimum{model.external, std::move(minimizer.point)};
@@ -16,7 +16,7 @@ ExternalMinimum fit(const SharedModel& model, const Data& data, const OwnedProbl
 py::array_t<double> errors(const ExternalMinimum& self) {
   Doubles deviation(self.minimum.shape.size());
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     kernels().inverse_diagonal(self.minimum.shape, self.minimum.factor, deviation.data());
     for (double& x : deviation) x = std::sqrt(x);
   }
@@ -27,7 +27,7 @@ py::array_t<double> covariance(const ExternalMinimum& self) {
   const py::ssize_t P = self.minimum.shape.size();
   py::array_t<double> out({P, P});
   double* external = out.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   Doubles internal(static_cast<std::size_t>(P) * P);
   kernels().inverse(self.minimum.shape, self.minimum.factor, internal.data());
   const std::vector<int>& to = self.external;

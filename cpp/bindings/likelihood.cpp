@@ -10,7 +10,7 @@ template <class F>
 auto evaluate(const SharedModel& model, const Array& params, F f) {
   const Doubles theta = to_internal(model, params, "params");
   auto evaluation = model.borrow();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   struct Return {  // also when f throws
     const SharedModel& model;
     std::unique_ptr<Evaluation>& evaluation;

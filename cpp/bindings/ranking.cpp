@@ -23,7 +23,7 @@ py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& 
   if (poi < 0 || poi >= model.n_params) throw std::invalid_argument("no such parameter");
   std::vector<Refit> refits;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     refits = refit_shifted(model, data, minimum.minimum, problem, poi, parameters, values,
                            usable_threads(n_threads));
   }

@@ -64,7 +64,7 @@ py::tuple nll_everywhere(const SharedModel& model, const Data& data, const Array
   const double* theta = params.data();
   Sensitivities<double> found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = nll_sensitivities(model.spec, theta, data.n.data(), data.aux.data());
   }
   return as_tuple(model, found);
@@ -80,7 +80,7 @@ py::tuple nll_along(const SharedModel& model, const Data& data, const Array& par
   }
   Sensitivities<Jet> found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = nll_sensitivities(model.spec, theta.data(), data.n.data(), data.aux.data());
   }
   return as_tuple(model, found);
@@ -92,7 +92,7 @@ py::tuple yields(const SharedModel& model, const Array& params, const Array& wei
   const double *theta = params.data(), *w = weight.data();
   Sensitivities<double> found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = yield_sensitivities(model.spec, theta, w);
   }
   return as_tuple(model, found);
