@@ -18,6 +18,7 @@ from nextstat._chunks import done_before, in_chunks, keep_done
 from nextstat._options import check_integer
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
+from nextstat._read_only import ReadOnly, read_only
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -50,7 +51,7 @@ class ToyPlan:
 
 
 @dataclass
-class ToyEnsembles:
+class ToyEnsembles(ReadOnly):
     """Test statistics of toys.
 
     Attributes
@@ -67,6 +68,9 @@ class ToyEnsembles:
     tested: Vector = field(default_factory=lambda: np.empty(0))
     alternative: Vector = field(default_factory=lambda: np.empty(0))
     n_failed: int = 0
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, read_only(value))
 
     def summary(self) -> dict[str, int]:
         """Numbers of toys, and the seed."""

@@ -17,6 +17,7 @@ from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_minimum
 from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -29,8 +30,8 @@ _STATUS_NAMES = np.array([name for name, _ in STATUS])
 
 
 @dataclass(frozen=True, eq=False)
-class FitBatch:
-    """Fits of many datasets, one row each.
+class FitBatch(ReadOnly):
+    """Fits of many datasets, one row each, in arrays that are read-only.
 
     Attributes
     ----------

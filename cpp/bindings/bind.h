@@ -65,6 +65,23 @@ inline void check_length(const py::array& array, py::ssize_t expected, const cha
   }
 }
 
+// Kernels read data as long as the model's arrays, in the order of its parameters.
+inline void check_belongs(const Data& data, const Model& model) {
+  if (data.model == model.serial) return;
+  throw std::invalid_argument(
+      "data belong to another model: they hold " + std::to_string(data.n.size()) + " bins and " +
+      std::to_string(data.aux.size()) + " auxiliary measurements, the model has " +
+      std::to_string(model.n_bins) + " and " + std::to_string(model.aux_param.size()) +
+      "; make them with Data(model, n, aux)");
+}
+
+inline void check_parameter(int parameter, const Model& model, const char* name) {
+  if (parameter >= 0 && parameter < model.n_params) return;
+  throw std::invalid_argument(std::string(name) + " is " + std::to_string(parameter) +
+                              ", expected the number of one of " + std::to_string(model.n_params) +
+                              " parameters");
+}
+
 inline py::array_t<double> to_array(const Doubles& values) {
   return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }

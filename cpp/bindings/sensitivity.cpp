@@ -60,6 +60,7 @@ py::tuple as_tuple(const SharedModel& model, const Sensitivities<Jet>& found) {
 }
 
 py::tuple nll_everywhere(const SharedModel& model, const Data& data, const Array& params) {
+  check_belongs(data, model);
   check_length(params, model.n_params, "params");
   const double* theta = params.data();
   Sensitivities<double> found;
@@ -72,6 +73,7 @@ py::tuple nll_everywhere(const SharedModel& model, const Data& data, const Array
 
 py::tuple nll_along(const SharedModel& model, const Data& data, const Array& params,
                     const Array& direction) {
+  check_belongs(data, model);
   check_length(params, model.n_params, "params");
   check_length(direction, model.n_params, "direction");
   std::vector<Jet> theta;

@@ -30,7 +30,10 @@ py::array_t<double> to_rows(const Doubles& values, py::ssize_t n) {
 Datasets rows_of(const Model& model, const Array& rows) {
   const std::size_t width = model.n_bins + model.aux_param.size();
   if (rows.ndim() != 2 || static_cast<std::size_t>(rows.shape(1)) != width) {
-    throw std::invalid_argument("data must have the shape (n, " + std::to_string(width) + ")");
+    std::string shape;
+    for (py::ssize_t k = 0; k < rows.ndim(); ++k) shape += std::to_string(rows.shape(k)) + ", ";
+    throw std::invalid_argument("data has shape (" + shape + "), expected (n, " +
+                                std::to_string(width) + ")");
   }
   const double* first = rows.data();
   return [&model, first, width](std::int64_t k) {
@@ -111,7 +114,10 @@ py::dict fit_toys(const SharedModel& model, const Array& params, std::uint64_t s
 py::tuple test_toys(const SharedModel& model, const Array& params, std::uint64_t seed,
                     std::uint32_t stream, ToyRange range, const OwnedProblem& problem,
                     const Array& second_init, int poi, double value, int side, int n_threads) {
-  if (poi < 0 || poi >= model.n_params) throw std::invalid_argument("no such parameter");
+  check_parameter(poi, model, "poi");
+  if (side < 0 || side > 2) {
+    throw std::invalid_argument("side is " + std::to_string(side) + ", expected 0, 1 or 2");
+  }
   const BatchProblem starts = batch(model, problem, second_init);
   const Toys toys = make_toys(model, params, seed, stream, range);
   BatchTests tests;
