@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 256
+Chunk = dict[str, npt.NDArray[Any]]  # what the core returns of some fits
 _STATUS_NAMES = np.array([name for name, _ in STATUS])
 
 
@@ -156,6 +158,7 @@ def fit_toys(
     bounds: Bounds | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
+    on_chunk: Callable[[FitBatch], object] | None = None,
 ) -> FitBatch:
     """Throw toys and fit them.
 
@@ -173,10 +176,14 @@ def fit_toys(
         As for `fit`; the fits start at `params` by default.
     n_jobs, progress
         As for `fit_batch`.
+    on_chunk : callable, optional
+        Called with the fits of some toys, a `FitBatch`, as soon as they are done; in order. To
+        store them where the work takes long.
 
     Returns
     -------
     FitBatch
+        Interrupted, those that were done.
 
     Raises
     ------
@@ -190,7 +197,7 @@ def fit_toys(
     truth = _truth(model, params, problem)
     start = problem.start(truth).init if init is None else problem.init
     task = partial(_fit_toys, model, truth, seed, problem, start)
-    return _batch(model, task, n_toys, n_jobs, progress, seed)
+    return _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
 
 
 def toy_data(
@@ -300,7 +307,7 @@ def _fit_rows(
     first: int,
     number: int,
     n_threads: int,
-) -> dict[str, npt.NDArray[Any]]:
+) -> Chunk:
     chunk = rows[first : first + number]
     started = problem.start(start).core()
     return _core.fit_rows(model._core, chunk, started, problem.init, n_threads)
@@ -315,7 +322,7 @@ def _fit_toys(
     first: int,
     number: int,
     n_threads: int,
-) -> dict[str, npt.NDArray[Any]]:
+) -> Chunk:
     started = problem.start(start).core()
     toys = (first, number)
     return _core.fit_toys(model._core, truth, seed, 0, toys, started, problem.init, n_threads)
@@ -328,29 +335,41 @@ def _batch(
     n_jobs: int | None,
     progress: bool,
     seed: int | None = None,
+    on_chunk: Callable[[FitBatch], object] | None = None,
 ) -> FitBatch:
-    chunks: list[dict[str, npt.NDArray[Any]]] = []
+    chunks: list[Chunk] = []
+
+    def add(chunk: Chunk) -> None:
+        chunks.append(chunk)
+        if on_chunk is not None:
+            on_chunk(_join(model, [chunk], seed))
+
     try:
         for _, chunk in in_chunks(
             task, n, size=CHUNK, n_jobs=n_jobs, progress=progress, description="Fits"
         ):
-            chunks.append(chunk)
+            add(chunk)
     except KeyboardInterrupt as interruption:
         rest = done_before(interruption)
-        if rest is not None:
-            chunks.append(rest)
-        done = sum(len(chunk["nll"]) for chunk in chunks)
-        if not done:
+        if rest is not None and len(rest["nll"]):
+            add(rest)
+        if not chunks:
             raise
+        done = sum(len(chunk["nll"]) for chunk in chunks)
         warnings.warn(f"interrupted after {done} of {n} fits", FitWarning, stacklevel=3)
-    arrays = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-    failed = int(np.count_nonzero(arrays["status"]))
+    batch = _join(model, chunks, seed)
+    failed = len(batch) - int(np.count_nonzero(batch.converged))
     if failed:
         warnings.warn(
-            f"{failed} of {len(arrays['nll'])} fits did not converge; see the status of each",
+            f"{failed} of {len(batch)} fits did not converge; see the status of each",
             FitWarning,
             stacklevel=3,
         )
+    return batch
+
+
+def _join(model: HistFactoryModel, chunks: list[Chunk], seed: int | None) -> FitBatch:
+    arrays = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
     arrays["status"] = _STATUS_NAMES[arrays["status"]]
     names = model.parameter_names
     return FitBatch(**arrays, parameter_names=names, poi=model.poi, seed=seed)
