@@ -103,6 +103,6 @@ def sanitize(session: nox.Session, sanitizer: str) -> None:
     }
     # Without a fixed layout of memory, ThreadSanitizer does not start on recent kernels.
     session.run(
-        "setarch", "-R", "python", "-m", "pytest", *(session.posargs or SANITIZED), env=settings,
+        "setarch", "-R", "pytest", *(session.posargs or SANITIZED), env=settings,
         external=True,
     )  # fmt: skip
