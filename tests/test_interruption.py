@@ -135,13 +135,13 @@ def test_chunks_done_are_kept(small: HistFactoryModel) -> None:
 
 def test_tests_done_within_a_chunk_are_kept() -> None:
     workspace = nextstat.datasets.make_workspace(
-        n_channels=4, n_bins=10, n_systematics=100, random_state=5
+        n_channels=4, n_bins=10, n_systematics=40, random_state=5
     )
     model = nextstat.from_pyhf(workspace)
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         whole = nextstat.hypotest(model, 1.0, calculator="toys", n_toys=256, seed=1)
-        with interrupted(1.5):
+        with interrupted(2.5):
             test = nextstat.hypotest(model, 1.0, calculator="toys", n_toys=10**6, seed=1)
     assert whole.toys is not None
     assert test.toys is not None

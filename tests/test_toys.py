@@ -115,7 +115,7 @@ def test_interrupted_work_is_kept() -> None:
     assert np.array_equal(batch.values, same.values)
     with pytest.warns(FitWarning, match="interrupted after"):
         test = interrupted(
-            lambda: nextstat.hypotest(SMALL, 2.0, calculator="toys", n_toys=10**6, seed=1), 0.5
+            lambda: nextstat.hypotest(SMALL, 2.0, calculator="toys", n_toys=10**6, seed=1), 1.5
         )
     assert test.toys is not None
     assert 0 < len(test.toys.tested) < 10**6
