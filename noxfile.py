@@ -89,20 +89,21 @@ def sanitize(session: nox.Session, sanitizer: str) -> None:
     define = f"cmake.define.NEXTSTAT_SANITIZE={sanitizer}"
     session.install(".[test]", "--config-settings", define, env=clang)
     name = "tsan" if sanitizer == "thread" else "asan"
-    library = f"libclang_rt.{name}-{platform.machine()}.so"
-    found = session.run(
-        clang["CXX"], f"-print-file-name={library}", external=True, silent=True, env=clang
+    resources = session.run(
+        clang["CXX"], "-print-resource-dir", external=True, silent=True, env=clang
     )
+    folder = Path(str(resources).strip())
+    runtime = folder / "lib" / "linux" / f"libclang_rt.{name}-{platform.machine()}.so"
     settings = {
-        "LD_PRELOAD": f"{str(found).strip()} libstdc++.so.6",  # both before Python loads anything
+        "LD_PRELOAD": f"{runtime} libstdc++.so.6",  # both before Python loads anything
         "ASAN_OPTIONS": "detect_leaks=0",  # Python frees little at its end
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": "suppressions=tests/threads.supp:ignore_noninstrumented_modules=1",
+        "TSAN_OPTIONS": "ignore_noninstrumented_modules=1",  # Python and OpenMP, which has Archer
+        "OMP_TOOL_LIBRARIES": str(folder.parents[1] / "libarcher.so"),
         "PYTHONMALLOC": "malloc",  # arrays in blocks of their own
         "OMP_NUM_THREADS": "2",
     }
     # Without a fixed layout of memory, ThreadSanitizer does not start on recent kernels.
-    session.run(
-        "setarch", "-R", "pytest", *(session.posargs or SANITIZED), env=settings,
-        external=True,
-    )  # fmt: skip
+    variables = [f"{key}={value}" for key, value in settings.items()]
+    tests = session.posargs or SANITIZED
+    session.run("setarch", "-R", "env", *variables, "pytest", *tests, external=True)
