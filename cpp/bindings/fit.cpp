@@ -109,8 +109,8 @@ ExternalMinimum set_state(const py::tuple& state) {
   };
   require(state.size() == 18);
   const auto external = state[0].cast<std::vector<int>>();
-  Minimum m(shape_of(state[10].cast<int>(), state[11].cast<int>(),
-                     state[12].cast<std::vector<int>>()));
+  Minimum m(
+      shape_of(state[10].cast<int>(), state[11].cast<int>(), state[12].cast<std::vector<int>>()));
   std::vector<int> numbers = external, all(m.shape.size());
   std::sort(numbers.begin(), numbers.end());
   std::iota(all.begin(), all.end(), 0);
