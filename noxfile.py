@@ -67,7 +67,7 @@ def benchmarks(session: nox.Session) -> None:
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 
-# Tests that lead through the core, and of those that need no other process.
+# Tests that lead through the core. Those of time limits may fail here: sanitizers are slow.
 SANITIZED = [
     "tests/test_core.py",
     "tests/test_likelihood.py",
