@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 
 import nox
@@ -63,3 +65,45 @@ def benchmarks(session: nox.Session) -> None:
     """Compare with other packages; see benchmarks/README.md for the options."""
     session.install(".")
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+# Tests that lead through the core. Those of time limits may fail here: sanitizers are slow.
+SANITIZED = [
+    "tests/test_core.py",
+    "tests/test_likelihood.py",
+    "tests/test_fit.py",
+    "tests/test_kinks.py",
+    "tests/test_toys.py",
+    "tests/test_sensitivity.py",
+    "tests/test_interruption.py",
+    "tests/test_histogram.py",
+    "tests/test_soft_histogram.py",
+]
+
+
+@nox.session
+@nox.parametrize("sanitizer", ["address,undefined", "thread"])
+def sanitize(session: nox.Session, sanitizer: str) -> None:
+    """Run tests on a core built with sanitizers; needs Clang and its OpenMP, on Linux."""
+    clang = {"CC": os.environ.get("CC", "clang"), "CXX": os.environ.get("CXX", "clang++")}
+    define = f"cmake.define.NEXTSTAT_SANITIZE={sanitizer}"
+    session.install(".[test]", "--config-settings", define, env=clang)
+    name = "tsan" if sanitizer == "thread" else "asan"
+    resources = session.run(
+        clang["CXX"], "-print-resource-dir", external=True, silent=True, env=clang
+    )
+    folder = Path(str(resources).strip())
+    runtime = folder / "lib" / "linux" / f"libclang_rt.{name}-{platform.machine()}.so"
+    settings = {
+        "LD_PRELOAD": f"{runtime} libstdc++.so.6",  # both before Python loads anything
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python frees little at its end
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TSAN_OPTIONS": "ignore_noninstrumented_modules=1",  # Python and OpenMP, which has Archer
+        "OMP_TOOL_LIBRARIES": str(folder.parents[1] / "libarcher.so"),
+        "PYTHONMALLOC": "malloc",  # arrays in blocks of their own
+        "OMP_NUM_THREADS": "2",
+    }
+    # Without a fixed layout of memory, ThreadSanitizer does not start on recent kernels.
+    variables = [f"{key}={value}" for key, value in settings.items()]
+    tests = session.posargs or SANITIZED
+    session.run("setarch", "-R", "env", *variables, "pytest", *tests, external=True)

@@ -3,7 +3,11 @@
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
+
+#include "interrupt.h"
+#include "panels.h"
 
 namespace nextstat {
 namespace NEXTSTAT_LEVEL {
@@ -62,6 +66,55 @@ void backward_block(const double* l, int n, double* x) {
 }
 
 int n_blocks(const ArrowShape& shape) { return static_cast<int>(shape.block.size()) - 1; }
+
+// L -= Z Z^T, lower triangle.
+template <class Lower, class Factor>
+void subtract_square(Lower&& L, const Factor& Z) {
+  in_panels(L.cols(), 2.0 * static_cast<double>(Z.size()), [&](Eigen::Index j, Eigen::Index n) {
+    const Eigen::Index below = L.cols() - j - n;
+    L.block(j, j, n, n).template selfadjointView<Eigen::Lower>().rankUpdate(Z.middleRows(j, n), -1);
+    if (below == 0) return;
+    L.block(j + n, j, below, n).noalias() -= Z.bottomRows(below) * Z.middleRows(j, n).transpose();
+  });
+}
+
+// Cholesky of a lower triangle in place; the failing column, or -1. Eigen's, block by block where
+// that takes long.
+Eigen::Index cholesky(MatrixMap& L) {
+  const Eigen::Index G = L.cols();
+  constexpr Eigen::Index block = 128, long_ago = 1000;
+  if (G < long_ago) return Eigen::internal::llt_inplace<double, Eigen::Lower>::blocked(L);
+  for (Eigen::Index k = 0; k < G; k += block) {
+    const Eigen::Index n = std::min(block, G - k), below = G - k - n;
+    auto corner = L.block(k, k, n, n);
+    auto column = L.block(k + n, k, below, n);
+    const Eigen::Index failed = Eigen::internal::llt_inplace<double, Eigen::Lower>::blocked(corner);
+    if (failed >= 0) return k + failed;
+    corner.adjoint().triangularView<Eigen::Upper>().solveInPlace<Eigen::OnTheRight>(column);
+    subtract_square(L.bottomRightCorner(below, below), column);
+  }
+  return -1;
+}
+
+// L^-1
+Matrix inverse_lower(const ConstMatrixMap& L) {
+  const Eigen::Index G = L.cols();
+  Matrix inverse = Matrix::Identity(G, G);
+  in_panels(G, static_cast<double>(L.size()), [&](Eigen::Index j, Eigen::Index n) {
+    auto panel = inverse.block(j, j, G - j, n);
+    L.bottomRightCorner(G - j, G - j).triangularView<Eigen::Lower>().solveInPlace(panel);
+  });
+  return inverse;
+}
+
+// M Z for a lower M.
+Matrix lower_times(const Matrix& M, const ConstMatrixMap& Z) {
+  Matrix product(Z.rows(), Z.cols());
+  in_panels(Z.cols(), static_cast<double>(M.size()), [&](Eigen::Index j, Eigen::Index n) {
+    product.middleCols(j, n) = M.triangularView<Eigen::Lower>() * Z.middleCols(j, n);
+  });
+  return product;
+}
 
 void copy(const Doubles& from, Doubles& to) {
   const double* __restrict source = from.data();
@@ -125,9 +178,9 @@ bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, Arr
       Z.col(first + j) /= D[j * size + j];
     }
   }
-  if (shape.n_coupled > 0) L.selfadjointView<Eigen::Lower>().rankUpdate(Z, -1.0);
+  if (shape.n_coupled > 0) subtract_square(L, Z);
   if (G == 0) return true;
-  const Eigen::Index failed = Eigen::internal::llt_inplace<double, Eigen::Lower>::blocked(L);
+  const Eigen::Index failed = cholesky(L);
   if (failed >= 0) {
     f.failed = static_cast<int>(failed);
     return false;
@@ -145,6 +198,7 @@ bool factorise(const ArrowShape& shape, const Arrow& H, const double* shift, Arr
 
 void solve(const ArrowShape& shape, const ArrowFactor& f, double* x) {
   const int G = shape.n_global;
+  allow_interrupt(static_cast<double>(f.L.size() + f.Z.size()));
   for (int i = 0; i < shape.size(); ++i) {
     if (!f.free[i]) x[i] = 0.0;
   }
@@ -212,11 +266,10 @@ void multiply(const ArrowShape& shape, const Arrow& H, const double* x, double* 
 void inverse_diagonal(const ArrowShape& shape, const ArrowFactor& f, double* diagonal) {
   const int G = shape.n_global, K = shape.n_coupled;
   const ConstMatrixMap L(f.L.data(), G, G), Z(f.Z.data(), G, K);
-  Matrix inverse = Matrix::Identity(G, G);
-  L.triangularView<Eigen::Lower>().solveInPlace(inverse);
+  const Matrix inverse = inverse_lower(L);
   for (int g = 0; g < G; ++g)
     diagonal[g] = f.free[g] ? inverse.col(g).tail(G - g).squaredNorm() : 0.0;
-  const Matrix Y = inverse.triangularView<Eigen::Lower>() * Z;  // (G, K)
+  const Matrix Y = lower_times(inverse, Z);  // (G, K)
   Vector unit(shape.n_local);
   for (int k = 0; k < n_blocks(shape); ++k) {
     const int first = shape.block[k], size = shape.block[k + 1] - first;
@@ -243,9 +296,8 @@ void inverse(const ArrowShape& shape, const ArrowFactor& f, double* out) {
   const ConstMatrixMap L(f.L.data(), G, G), Z(f.Z.data(), G, K);
   MatrixMap C(out, P, P);
   C.setZero();
-  Matrix root = Matrix::Identity(G, G);
-  L.triangularView<Eigen::Lower>().solveInPlace(root);
-  Matrix Y = root.triangularView<Eigen::Lower>() * Z;  // (G, K) L^-1 B L_D^-T
+  const Matrix root = inverse_lower(L);
+  Matrix Y = lower_times(root, Z);  // (G, K) L^-1 B L_D^-T
   Matrix V = Matrix::Zero(shape.n_local, shape.n_local);
   for (int k = 0; k < n_blocks(shape); ++k) {
     const int first = shape.block[k], size = shape.block[k + 1] - first;
@@ -256,11 +308,19 @@ void inverse(const ArrowShape& shape, const ArrowFactor& f, double* out) {
     // Y <- L^-1 B D^-1
     if (first < K) Y.middleCols(first, size) = (Y.middleCols(first, size) * inverse_block).eval();
   }
-  C.topLeftCorner(G, G).noalias() = root.transpose() * root;
-  C.block(0, G, G, K).noalias() = -root.transpose() * Y;
-  C.block(G, 0, K, G) = C.block(0, G, G, K).transpose();
+  in_panels(G, 2.0 * static_cast<double>(root.size()), [&](Eigen::Index j, Eigen::Index n) {
+    const Eigen::Index rows = G - j, below = rows - n;
+    C.block(j, j, rows, n).noalias() =
+        root.bottomRightCorner(rows, rows).transpose() * root.block(j, j, rows, n);
+    C.block(j, j + n, n, below) = C.block(j + n, j, below, n).transpose();
+  });
   C.bottomRightCorner(shape.n_local, shape.n_local) = V;
-  C.block(G, G, K, K).noalias() += Y.transpose() * Y;
+  in_panels(K, 2.0 * static_cast<double>(root.size() + Y.size()),
+            [&](Eigen::Index j, Eigen::Index n) {
+              C.block(0, G + j, G, n).noalias() = -root.transpose() * Y.middleCols(j, n);
+              C.block(G, G + j, K, n).noalias() += Y.transpose() * Y.middleCols(j, n);
+            });
+  C.block(G, 0, K, G) = C.block(0, G, G, K).transpose();
   for (int i = 0; i < P; ++i) {
     if (f.free[i]) continue;
     C.row(i).setZero();

@@ -119,24 +119,28 @@ class Worker {
   Doubles init_, best_;
 };
 
+constexpr int not_done = -1;
+
 // f(worker, dataset, row) for each dataset that is one; the others have the status of bad data.
+// What ends the work early is kept in `interrupted`. Returns the number of rows done in a row.
 template <class F>
-void for_each_dataset(const Model& model, const Datasets& datasets, std::int64_t first, int n,
-                      const BatchProblem& problem, int n_threads, std::vector<int>& status, F f) {
-  n_threads = std::max(1, std::min(n_threads, n));
-  if (n_threads > 1) note_threads_started();
-#pragma omp parallel num_threads(n_threads)
-  {
-    Worker worker(model, problem);
-#pragma omp for schedule(dynamic)
-    for (int k = 0; k < n; ++k) {
-      try {
-        status[k] = static_cast<int>(f(worker, datasets(first + k), k));
-      } catch (const std::invalid_argument&) {
-        status[k] = static_cast<int>(FitStatus::bad_data);
-      }
+std::size_t for_each_dataset(const Model& model, const Datasets& datasets, std::int64_t first,
+                             const BatchProblem& problem, int n_threads, std::vector<int>& status,
+                             std::exception_ptr& interrupted, F f) {
+  const auto one = [&](Worker& worker, int k) {
+    try {
+      status[k] = static_cast<int>(f(worker, datasets(first + k), k));
+    } catch (const std::invalid_argument&) {
+      status[k] = static_cast<int>(FitStatus::bad_data);
     }
+  };
+  try {
+    parallel_for(
+        static_cast<int>(status.size()), n_threads, [&] { return Worker(model, problem); }, one);
+  } catch (...) {
+    interrupted = std::current_exception();
   }
+  return std::find(status.begin(), status.end(), not_done) - status.begin();
 }
 
 }  // namespace
@@ -144,9 +148,10 @@ void for_each_dataset(const Model& model, const Datasets& datasets, std::int64_t
 BatchFits fit_each(const Model& model, const Datasets& datasets, std::int64_t first, int n,
                    const BatchProblem& problem, int n_threads) {
   const std::size_t P = model.n_params, rows = n;
-  BatchFits fits{Doubles(rows * P, nan), Doubles(rows * P, nan), Doubles(rows, nan),
-                 Doubles(rows, nan),     Doubles(rows, nan),     std::vector<int>(rows),
-                 std::vector<int>(rows)};
+  BatchFits fits{Doubles(rows * P, nan), Doubles(rows * P, nan),
+                 Doubles(rows, nan),     Doubles(rows, nan),
+                 Doubles(rows, nan),     std::vector<int>(rows, not_done),
+                 std::vector<int>(rows), nullptr};
   const auto fit = [&](Worker& worker, const Data& data, int k) {
     const Minimum& point = worker.fit(data);
     Doubles variance(P, nan);
@@ -164,18 +169,26 @@ BatchFits fit_each(const Model& model, const Datasets& datasets, std::int64_t fi
     fits.n_iterations[k] = point.n_iterations;
     return point.status;
   };
-  for_each_dataset(model, datasets, first, n, problem, n_threads, fits.status, fit);
+  const std::size_t done = for_each_dataset(model, datasets, first, problem, n_threads, fits.status,
+                                            fits.interrupted, fit);
+  for (Doubles* column : {&fits.nll, &fits.edm, &fits.deviance}) column->resize(done);
+  for (std::vector<int>* column : {&fits.status, &fits.n_iterations}) column->resize(done);
+  for (Doubles* matrix : {&fits.values, &fits.errors}) matrix->resize(done * P);
   return fits;
 }
 
 BatchTests test_each(const Model& model, const Datasets& datasets, std::int64_t first, int n,
                      const BatchProblem& problem, int poi, double value, Side side, int n_threads) {
   const std::size_t rows = n;
-  BatchTests tests{Doubles(rows, nan), Doubles(rows, nan), std::vector<int>(rows)};
+  BatchTests tests{Doubles(rows, nan), Doubles(rows, nan), std::vector<int>(rows, not_done),
+                   nullptr};
   const auto test = [&](Worker& worker, const Data& data, int k) {
     return worker.test(data, poi, value, side, tests.statistic[k], tests.fitted[k]);
   };
-  for_each_dataset(model, datasets, first, n, problem, n_threads, tests.status, test);
+  const std::size_t done = for_each_dataset(model, datasets, first, problem, n_threads,
+                                            tests.status, tests.interrupted, test);
+  for (Doubles* column : {&tests.statistic, &tests.fitted}) column->resize(done);
+  tests.status.resize(done);
   return tests;
 }
 

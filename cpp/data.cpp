@@ -6,9 +6,9 @@
 
 namespace nextstat {
 
-Data::Data(const Model& model, const double* counts, const double* measured)
-    : n(counts, counts + model.n_bins), aux(measured, measured + model.aux_param.size()),
-      center(model.n_params, 0.0), constant(0.0) {
+Data::Data(const Model& owner, const double* counts, const double* measured)
+    : n(counts, counts + owner.n_bins), aux(measured, measured + owner.aux_param.size()),
+      center(owner.n_params, 0.0), constant(0.0), model(owner.serial) {
   constexpr double log_sqrt_2pi = 0.91893853320467274178;
   for (double count : n) {
     if (!(count >= 0.0 && std::isfinite(count))) {
@@ -16,17 +16,17 @@ Data::Data(const Model& model, const double* counts, const double* measured)
     }
     constant += poisson_minimum(count);
   }
-  for (std::size_t k = 0; k < model.aux_param.size(); ++k) {
-    const int p = model.aux_param[k];
+  for (std::size_t k = 0; k < owner.aux_param.size(); ++k) {
+    const int p = owner.aux_param[k];
     const double a = aux[k];
     if (!std::isfinite(a)) throw std::invalid_argument("auxdata must be finite");
     center[p] = a;
-    if (model.tau[p] > 0.0) {
+    if (owner.tau[p] > 0.0) {
       if (a < 0.0)
         throw std::invalid_argument("auxdata of a Poisson constraint must not be negative");
       constant += poisson_minimum(a);
     } else {
-      constant += log_sqrt_2pi - 0.5 * std::log(model.inverse_variance[p]);
+      constant += log_sqrt_2pi - 0.5 * std::log(owner.inverse_variance[p]);
     }
   }
 }

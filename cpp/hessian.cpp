@@ -12,7 +12,9 @@
 #include <cmath>
 
 #include "distributions.h"
+#include "interrupt.h"
 #include "likelihood.h"
+#include "panels.h"
 #include "yields.h"
 
 namespace nextstat {
@@ -48,6 +50,9 @@ class BlockHessian {
     fill_zero(e.J.data(), size);
     for (int g = channel.group; g < channel.group + channel.n_groups; ++g) {
       const Group& group = m.groups[g];
+      const double n_columns = columns;
+      allow_interrupt(n_columns *
+                      (n_columns * group.n_samples + channel.n_bins * (1.0 + group.n_factors)));
       fill_zero(e.J_group.data(), size);
       for (int s = group.sample; s < group.sample + group.n_samples; ++s)
         add_sample(channel, group, s);
@@ -242,15 +247,27 @@ class BlockHessian {
     const MatrixMap X(e.X.data(), columns, rows), Y(e.Y.data(), columns, rows);
     MatrixMap A(H.A.data(), m.n_global, m.n_global);
     if (columns == m.n_global) {
-      A.triangularView<Eigen::Lower>() += X * Y.transpose();
+      add_lower_product(X, Y, A);
       return;
     }
     MatrixMap product(e.product.data(), columns, columns);
-    product.triangularView<Eigen::Lower>() = X * Y.transpose();
+    product.triangularView<Eigen::Lower>().setZero();
+    add_lower_product(X, Y, product);
     for (int j = 0; j < columns; ++j) {
       double* column = H.A.data() + static_cast<std::size_t>(block.globals[j]) * m.n_global;
       for (int i = j; i < columns; ++i) column[block.globals[i]] += product(i, j);
     }
+  }
+
+  // The lower triangle of C += X Y^T.
+  static void add_lower_product(const MatrixMap& X, const MatrixMap& Y, MatrixMap& C) {
+    in_panels(C.cols(), 2.0 * static_cast<double>(X.size()), [&](Eigen::Index j, Eigen::Index n) {
+      const Eigen::Index below = C.cols() - j - n;
+      C.block(j, j, n, n).triangularView<Eigen::Lower>() +=
+          X.middleRows(j, n) * Y.middleRows(j, n).transpose();
+      if (below == 0) return;
+      C.block(j + n, j, below, n).noalias() += X.bottomRows(below) * Y.middleRows(j, n).transpose();
+    });
   }
 
   double& diagonal(int p) {

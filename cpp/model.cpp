@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -12,6 +13,8 @@
 namespace nextstat {
 
 namespace {
+
+std::atomic<std::uint64_t> n_models{0};
 
 // A block of second derivatives is shared by all channels that see most of the globals.
 constexpr double dense_fraction = 0.6;
@@ -380,6 +383,8 @@ class Builder {
 
 }  // namespace
 
-Model::Model(ModelSpec given) : spec(std::move(given)) { Builder(*this).build(); }
+Model::Model(ModelSpec given) : serial(++n_models), spec(std::move(given)) {
+  Builder(*this).build();
+}
 
 }  // namespace nextstat

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "buffer.h"
@@ -77,6 +78,7 @@ struct Block {
 struct Model {
   explicit Model(ModelSpec spec);
 
+  std::uint64_t serial;                        // no other model of this process has the same
   ModelSpec spec;                              // as given: what is pickled
   int n_params, n_global, n_coupled, n_local;  // n_coupled of the n_local scale a bin
   int n_bins, n_samples, n_cells, n_rows;
@@ -140,6 +142,7 @@ struct Data {
   Doubles center;  // (P,) auxiliary measurement, 0 where unconstrained
   double constant;
   double constraint_weight = 1.0;  // of all constraint terms; less looks for other minima
+  std::uint64_t model;  // serial number of the model that they are data of
   double edge = 0.0;  // over which the kink at nu = 0 of empty bins is rounded off; see minimizer.h
 };
 

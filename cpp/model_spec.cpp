@@ -21,6 +21,12 @@ void require_below(const std::vector<int>& index, int bound, const char* what) {
 }  // namespace
 
 SampleShape sample_shapes(const ModelSpec& spec) {
+  require(spec.channel_bins.size() == spec.channel_samples.size(),
+          "channel arrays differ in length");
+  for (std::size_t c = 0; c < spec.channel_bins.size(); ++c) {
+    require(spec.channel_bins[c] > 0 && spec.channel_samples[c] >= 0,
+            "channels must have a bin at least, and no negative number of samples");
+  }
   SampleShape shape;
   int cell = 0;
   for (std::size_t c = 0; c < spec.channel_bins.size(); ++c) {
@@ -38,8 +44,6 @@ void validate(const ModelSpec& spec) {
   const SampleShape shape = sample_shapes(spec);
   const int n_params = static_cast<int>(spec.constraint.size());
   const int n_samples = static_cast<int>(shape.channel.size());
-  require(spec.channel_bins.size() == spec.channel_samples.size(),
-          "channel arrays differ in length");
   int cells = 0;
   for (int bins : shape.n_bins) cells += bins;
   require(static_cast<int>(spec.nominal.size()) == cells, "nominal has the wrong length");
@@ -67,12 +71,18 @@ void validate(const ModelSpec& spec) {
           "histosys templates have the wrong length");
   for (std::size_t i = 0; i < spec.binwise_first.size(); ++i) {
     const int first = spec.binwise_first[i];
-    require(first >= 0 && first + shape.n_bins[spec.binwise_sample[i]] <= n_params,
+    require(first >= 0 && first <= n_params - shape.n_bins[spec.binwise_sample[i]],
             "bin-wise parameter index out of range");
   }
   for (std::size_t i = 0; i < spec.norm_lo.size(); ++i) {
     require(spec.norm_lo[i] > 0.0 && spec.norm_hi[i] > 0.0, "normsys factors must be positive");
   }
+  require_below(spec.constraint, 3, "constraint");
+  require(spec.norm_code == NormCode::code1 || spec.norm_code == NormCode::code4,
+          "unknown code of normsys interpolation");
+  require(spec.histo_code == HistoCode::code0 || spec.histo_code == HistoCode::code2 ||
+              spec.histo_code == HistoCode::code4p,
+          "unknown code of histosys interpolation");
   for (std::size_t p = 0; p < spec.constraint.size(); ++p) {
     require(spec.constraint[p] == static_cast<int>(Constraint::none) ||
                 (spec.constraint_scale[p] > 0.0 && std::isfinite(spec.constraint_scale[p])),

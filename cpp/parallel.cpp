@@ -1,6 +1,6 @@
 #include "parallel.h"
 
-#include <atomic>
+#include <chrono>
 #include <stdexcept>
 
 #ifdef _OPENMP
@@ -49,5 +49,31 @@ void set_num_threads(int n) {
 }
 
 void note_threads_started() { threads_started = true; }
+
+void Team::keep(std::exception_ptr thrown) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  flag_.set();
+  next_ = n_;
+  if (!thrown_) thrown_ = std::move(thrown);
+}
+
+// A thread is done. The first one waits for the others here and not at the end of the region, where
+// it could not ask for signals.
+void Team::leave() {
+  constexpr auto interval = std::chrono::milliseconds(20);
+  std::unique_lock<std::mutex> lock(mutex_);
+  ++n_left_;
+#ifdef _OPENMP
+  const int n_threads = omp_get_num_threads();
+  if (n_left_ == n_threads) all_left_.notify_one();
+  if (omp_get_thread_num() != 0) return;
+  const auto finished = [&] { return n_left_ == n_threads; };
+  while (!all_left_.wait_for(lock, interval, finished)) {
+    lock.unlock();
+    keep_exception([] { allow_interrupt(); });
+    lock.lock();
+  }
+#endif
+}
 
 }  // namespace nextstat

@@ -1,12 +1,11 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., SC'11).
 //
-// Every block of bits is a function of (seed, stream, toy, block) alone. Toys are therefore the
-// same in whatever order and on however many threads they are drawn, and streams never overlap.
+// Every block of bits is a function of (seed, stream, toy, datum, block) alone. Toys are therefore
+// the same in whatever order and on however many threads they are drawn, and streams never overlap.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <limits>
 
 namespace nextstat {
 
@@ -27,32 +26,37 @@ inline PhiloxCounter philox(std::uint64_t seed, PhiloxCounter c) {
   return c;
 }
 
-// The bits of one toy, as the standard library's distributions want them.
-class ToyBits {
+// Two numbers between 0 and 1, both excluded.
+struct Uniforms {
+  double first, second;
+};
+
+// The random numbers of one datum of one toy, a block of bits at a time. A datum has its own, so
+// that how many another one used does not matter: they can be drawn in any order, or all at once.
+class Draws {
  public:
-  using result_type = std::uint64_t;
-  static constexpr result_type min() { return 0; }
-  static constexpr result_type max() { return std::numeric_limits<result_type>::max(); }
+  static constexpr std::uint64_t n_toys = std::uint64_t{1} << 40;     // per stream,
+  static constexpr std::uint32_t n_streams = std::uint32_t{1} << 24;  // before they repeat
 
-  ToyBits(std::uint64_t seed, std::uint32_t stream, std::uint64_t toy)
-      : seed_(seed), counter_{0, stream, static_cast<std::uint32_t>(toy),
-                              static_cast<std::uint32_t>(toy >> 32)} {}
+  Draws(std::uint64_t seed, std::uint32_t stream, std::uint64_t toy, std::uint32_t datum)
+      : seed_(seed), counter_{0, datum, static_cast<std::uint32_t>(toy),
+                              stream | static_cast<std::uint32_t>(toy >> 32) << 24} {}
 
-  result_type operator()() {
-    if (used_ == 2) {
-      block_ = philox(seed_, counter_);
-      ++counter_[0];
-      used_ = 0;
-    }
-    const int i = 2 * used_++;
-    return std::uint64_t{block_[i + 1]} << 32 | block_[i];
+  Uniforms next() {
+    const PhiloxCounter block = philox(seed_, counter_);
+    ++counter_[0];
+    return {uniform(block[0], block[1]), uniform(block[2], block[3])};
   }
 
  private:
+  // The middle of one of 2^52 equal intervals: one bit more, and the last would round to 1.
+  static double uniform(std::uint32_t low, std::uint32_t high) {
+    const std::uint64_t interval = (std::uint64_t{high} << 32 | low) >> 12;
+    return (static_cast<double>(interval) + 0.5) * 0x1p-52;
+  }
+
   std::uint64_t seed_;
   PhiloxCounter counter_;
-  PhiloxCounter block_{};
-  int used_ = 2;
 };
 
 }  // namespace nextstat

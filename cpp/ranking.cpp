@@ -211,13 +211,9 @@ std::vector<Refit> refit_shifted(const Model& model, const Data& data, const Min
   std::vector<Refit> refits(n);
   const double work = static_cast<double>(n) * model.n_params / work_per_thread;
   n_threads = std::min(n_threads, 1 + static_cast<int>(work));
-  if (n_threads > 1) note_threads_started();
-#pragma omp parallel num_threads(n_threads)
-  {
-    ShiftedFit fit(model, data, global, problem);
-#pragma omp for schedule(dynamic)
-    for (int k = 0; k < n; ++k) refits[k] = fit.run(poi, parameters[k], values[k]);
-  }
+  parallel_for(
+      n, n_threads, [&] { return ShiftedFit(model, data, global, problem); },
+      [&](ShiftedFit& fit, int k) { refits[k] = fit.run(poi, parameters[k], values[k]); });
   return refits;
 }
 

@@ -1,36 +1,53 @@
 #include "toys.h"
 
 #include <cmath>
-#include <random>
+#include <stdexcept>
+#include <string>
 
-#include "random.h"
+#include "interrupt.h"
+#include "variates.h"
 
 namespace nextstat {
 
 namespace {
 
-double poisson(double mean, ToyBits& bits) {
-  if (mean <= 0.0) return 0.0;
-  return static_cast<double>(std::poisson_distribution<std::int64_t>(mean)(bits));
+void check_finite(const Doubles& means, const char* what) {
+  for (std::size_t k = 0; k < means.size(); ++k) {
+    if (std::isfinite(means[k])) continue;
+    throw std::invalid_argument("no toys can be thrown: the expectation of " + std::string(what) +
+                                " " + std::to_string(k) + " is " + std::to_string(means[k]));
+  }
 }
 
 }  // namespace
 
 Toys::Toys(const Model& model, const Doubles& theta, std::uint64_t seed, std::uint32_t stream)
-    : model_(model), theta_(theta), seed_(seed), stream_(stream) {
+    : model_(model), seed_(seed), stream_(stream) {
   Evaluation evaluation(model);
-  kernels().expected(model, theta_.data(), evaluation);
+  kernels().expected(model, theta.data(), evaluation);
   nu_ = evaluation.nu;
+  for (const int p : model.aux_param) {
+    const bool counts = model.tau[p] > 0.0;
+    aux_.push_back(counts ? model.tau[p] * theta[p] : theta[p]);
+    width_.push_back(counts ? 0.0 : 1.0 / std::sqrt(model.inverse_variance[p]));
+  }
+  check_finite(nu_, "bin");
+  check_finite(aux_, "auxiliary measurement");
+  check_finite(width_, "the width of auxiliary measurement");
 }
 
 void Toys::draw(std::uint64_t toy, double* n, double* aux) const {
-  ToyBits bits(seed_, stream_, toy);
-  for (int b = 0; b < model_.n_bins; ++b) n[b] = poisson(nu_[b], bits);
-  std::normal_distribution<double> normal;
-  for (std::size_t k = 0; k < model_.aux_param.size(); ++k) {
-    const int p = model_.aux_param[k];
-    aux[k] = model_.tau[p] > 0.0 ? poisson(model_.tau[p] * theta_[p], bits)
-                                 : theta_[p] + normal(bits) / std::sqrt(model_.inverse_variance[p]);
+  constexpr double work_per_datum = 100.0;
+  allow_interrupt(work_per_datum * static_cast<double>(nu_.size() + aux_.size()));
+  std::uint32_t datum = 0;
+  for (std::size_t b = 0; b < nu_.size(); ++b) {
+    Draws draws(seed_, stream_, toy, datum++);
+    n[b] = poisson_variate(nu_[b], draws);
+  }
+  for (std::size_t k = 0; k < aux_.size(); ++k) {
+    Draws draws(seed_, stream_, toy, datum++);
+    const bool counts = model_.tau[model_.aux_param[k]] > 0.0;
+    aux[k] = counts ? poisson_variate(aux_[k], draws) : aux_[k] + width_[k] * normal_variate(draws);
   }
 }
 

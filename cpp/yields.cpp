@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "interrupt.h"
 #include "likelihood.h"
 
 namespace nextstat {
@@ -59,6 +60,7 @@ void normsys(const Model& m, double a, int begin, int end, Evaluation& e) {
 
 template <Order order>
 void evaluate(const Model& m, const double* theta, Evaluation& e) {
+  allow_interrupt(static_cast<double>(m.n_cells + m.S.size() + m.norm_sample.size()));
   double* __restrict R = e.R.data();
   for (int s = 0; s < m.n_samples; ++s) R[s] = 1.0;
   for (std::size_t k = 0; k < m.norm_param.size(); ++k) {

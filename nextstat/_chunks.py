@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import joblib
 from joblib.parallel import get_active_backend
 
+from nextstat import _core
 from nextstat._threads import resolve_n_jobs
 from nextstat.exceptions import NextstatError
 
@@ -55,6 +56,16 @@ def in_chunks(
     return _with_bar(pairs, chunks, description) if progress else pairs
 
 
+def done_before(interruption: KeyboardInterrupt) -> Any:
+    """What had been done of a chunk when it was interrupted: its result, of fewer items."""
+    return getattr(interruption, "partial", None)
+
+
+def keep_done(interruption: KeyboardInterrupt, partial: object) -> None:
+    """Let the interruption carry what was done of a chunk, as that of the core does."""
+    interruption.partial = partial  # type: ignore[attr-defined]
+
+
 def _configured_workers() -> int | None:
     """The `n_jobs` of ``joblib.parallel_config``; None outside of it, or where that means one.
 
@@ -86,10 +97,17 @@ def _several_at_a_time(
     if threads == 1 or len(chunks) == 1:
         yield from (function(*chunk, 1) for chunk in chunks)
         return
+    stop = _core.StopFlag()
+
+    def stoppable(first: int, number: int) -> T:
+        with stop:
+            return function(first, number, 1)
+
     pool = ThreadPoolExecutor(threads)
     try:
-        yield from pool.map(function, *zip(*chunks, strict=True), [1] * len(chunks))
-    finally:  # not waiting for those left when interrupted
+        yield from pool.map(stoppable, *zip(*chunks, strict=True))
+    finally:  # when interrupted, those left are not waited for, nor do they go on
+        stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 

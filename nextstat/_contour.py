@@ -15,13 +15,14 @@ from nextstat._fit import fit, minimise
 from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
 from nextstat._options import check_integer
 from nextstat._profile import INFINITE, ROUNDING
+from nextstat._read_only import ReadOnly
 from nextstat.exceptions import FitError, NextstatError
 from nextstat.model import Vector
 from nextstat.result import FitResult
 
 
 @dataclass(frozen=True, eq=False)
-class Contour:
+class Contour(ReadOnly):
     """Confidence regions of two parameters.
 
     Attributes

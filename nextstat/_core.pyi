@@ -1,7 +1,8 @@
 """Numerical core of nextstat: model, likelihood, minimiser, ranking, toys.
 
 Parameter arrays have the caller's order, (P,); bins stand channel by channel, (n_bins,).
-Functions release the GIL and raise ValueError on wrong shapes.
+Functions release the GIL and raise ValueError on wrong shapes. Called in the main thread, they can
+be interrupted.
 """
 
 from collections.abc import Sequence
@@ -158,7 +159,8 @@ def refit_shifted(
     """Fitted `poi` and status, one each per pair of a parameter and the value to hold it at."""
 
 # Many datasets: rows of data, or toys thrown at `params`, of which `toys` is (first, number).
-# Each is fitted from the start of `problem`, and from `second_init` where that fails.
+# Each is fitted from the start of `problem`, and from `second_init` where that fails. An exception
+# that interrupts the work carries what was done as `partial`: the same result, of fewer rows.
 def fit_rows(
     model: Model,
     data: npt.ArrayLike,
@@ -219,8 +221,19 @@ def toy_data(
 ) -> npt.NDArray[np.float64]:
     """Main and auxiliary data of toys, (number, n_bins + n_aux)."""
 
-def toy_bits(seed: int, stream: int, toy: int, n: int) -> npt.NDArray[np.uint64]:
-    """The first random bits of a toy, (n,)."""
+def toy_uniforms(seed: int, stream: int, toy: int, datum: int, n: int) -> npt.NDArray[np.float64]:
+    """The first random numbers of a datum, n pairs of them, (n, 2); see cpp/random.h."""
+
+class StopFlag(metaclass=_BoundType):
+    """Ends calls of this module that other threads make within `with flag:`, once it is set.
+
+    They raise KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None: ...
+    def set(self) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args: Any) -> None: ...
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

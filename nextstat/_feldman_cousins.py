@@ -15,6 +15,7 @@ from nextstat._interval import ONE_SIGMA
 from nextstat._options import check_integer, check_level
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
+from nextstat._read_only import ReadOnly
 from nextstat._scan import check_values
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
@@ -25,7 +26,7 @@ _FIRST_STREAM = 1000  # one stream of toys for each value
 
 
 @dataclass(frozen=True, eq=False)
-class FeldmanCousins:
+class FeldmanCousins(ReadOnly):
     """Feldman-Cousins interval of the parameter of interest.
 
     Attributes

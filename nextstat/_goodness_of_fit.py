@@ -13,13 +13,14 @@ from nextstat._fit import require_lowest
 from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init, make_problem
 from nextstat._profile import ROUNDING
+from nextstat._read_only import ReadOnly
 from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel, Vector
 
 
 @dataclass(frozen=True, eq=False)
-class GoodnessOfFit:
+class GoodnessOfFit(ReadOnly):
     """Agreement of the data with the fitted model.
 
     Attributes

@@ -16,6 +16,7 @@ from nextstat._asymptotics import Probabilities, probabilities
 from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, TestStatistic, observe
+from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -31,7 +32,7 @@ _TESTS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class HypoTestResult:
+class HypoTestResult(ReadOnly):
     """Outcome of a test of `mu`.
 
     Attributes

@@ -25,6 +25,7 @@ from nextstat._hypotest import (
 from nextstat._options import check_calculator, check_level
 from nextstat._problem import Bounds, Fixed, Init
 from nextstat._profile import Profile, observe
+from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -34,7 +35,7 @@ _FEW = 5.0  # toys beyond a limit, on average
 
 
 @dataclass(frozen=True, eq=False)
-class UpperLimit:
+class UpperLimit(ReadOnly):
     """Upper limit on the parameter of interest.
 
     Attributes

@@ -19,6 +19,7 @@ from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
 from nextstat._profile import INFINITE, ROUNDING, Profile, observe
+from nextstat._read_only import ReadOnly
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -32,7 +33,7 @@ _COLD = 4  # of which every so many start from the model's starting values too
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
+class Scan(ReadOnly):
     """Profile likelihood along a parameter.
 
     Attributes
@@ -247,7 +248,7 @@ def _above_best(profile: Profile, params: Vector) -> Vector:
 
 
 @dataclass(frozen=True, eq=False)
-class ClsScan:
+class ClsScan(ReadOnly):
     """CLs along the parameter of interest.
 
     Attributes

@@ -14,10 +14,11 @@ from scipy.special import ndtr, ndtri
 from nextstat import _core
 from nextstat._asimov import alternative_to, asimov_parameters
 from nextstat._asymptotics import BANDS, Probabilities
-from nextstat._chunks import in_chunks
+from nextstat._chunks import done_before, in_chunks, keep_done
 from nextstat._options import check_integer
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
+from nextstat._read_only import ReadOnly, read_only
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -50,7 +51,7 @@ class ToyPlan:
 
 
 @dataclass
-class ToyEnsembles:
+class ToyEnsembles(ReadOnly):
     """Test statistics of toys.
 
     Attributes
@@ -67,6 +68,9 @@ class ToyEnsembles:
     tested: Vector = field(default_factory=lambda: np.empty(0))
     alternative: Vector = field(default_factory=lambda: np.empty(0))
     n_failed: int = 0
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, read_only(value))
 
     def summary(self) -> dict[str, int]:
         """Numbers of toys, and the seed."""
@@ -124,10 +128,15 @@ def throw_ensembles(
             _append(toys, tested, alternative)
             if plan.precision is not None and _precise(toys, statistic, q, plan.precision):
                 break
-    except KeyboardInterrupt:
-        if not len(toys.tested) or not plan.keep_partial:
+    except KeyboardInterrupt as interruption:
+        rest = done_before(interruption)
+        if rest is not None:
+            _append(toys, *rest)
+        done = len(toys.tested), len(toys.alternative)
+        if not all(done) or not plan.keep_partial:
             raise
-        message = f"interrupted after {len(toys.tested)} of {plan.n_toys} toys of each hypothesis"
+        each = f"{done[0]} and {done[1]}" if done[0] != done[1] else f"{done[0]}"
+        message = f"interrupted after {each} of {plan.n_toys} toys of each hypothesis"
         warnings.warn(message, FitWarning, stacklevel=4)
     if toys.n_failed:
         n = toys.n_failed + len(toys.tested) + len(toys.alternative)
@@ -144,6 +153,7 @@ def throw_ensembles(
 
 
 Tests = tuple[Vector, npt.NDArray[np.intc]]  # statistic and status of each toy
+_NONE: Tests = np.empty(0), np.empty(0, np.intc)
 
 
 def _both(
@@ -168,7 +178,15 @@ def _both(
         )
         return statistic, status
 
-    return tests(params[0], _TESTED), tests(params[1], _ALTERNATIVE)
+    tested: Tests = _NONE
+    try:
+        tested = tests(params[0], _TESTED)
+        return tested, tests(params[1], _ALTERNATIVE)
+    except KeyboardInterrupt as interruption:
+        rest = done_before(interruption)
+        here = _NONE if rest is None else (rest[0], rest[2])
+        keep_done(interruption, (tested, here) if len(tested[0]) else (here, _NONE))
+        raise
 
 
 def _append(toys: ToyEnsembles, tested: Tests, alternative: Tests) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._chunks import in_chunks
+from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_minimum
 from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 256
+Chunk = dict[str, npt.NDArray[Any]]  # what the core returns of some fits
 _STATUS_NAMES = np.array([name for name, _ in STATUS])
 
 
 @dataclass(frozen=True, eq=False)
-class FitBatch:
-    """Fits of many datasets, one row each.
+class FitBatch(ReadOnly):
+    """Fits of many datasets, one row each, in arrays that are read-only.
 
     Attributes
     ----------
@@ -157,6 +160,7 @@ def fit_toys(
     n_starts: int = 1,
     n_jobs: int | None = None,
     progress: bool = False,
+    on_chunk: Callable[[FitBatch], object] | None = None,
 ) -> FitBatch:
     """Throw toys and fit them.
 
@@ -174,24 +178,28 @@ def fit_toys(
         As for `fit`; the fits start at `params` by default.
     n_jobs, progress
         As for `fit_batch`.
+    on_chunk : callable, optional
+        Called with the fits of some toys, a `FitBatch`, as soon as they are done; in order. To
+        store them where the work takes long.
 
     Returns
     -------
     FitBatch
+        Interrupted, those that were done.
 
     Raises
     ------
     FitError
         If `params` is None and the fit of the observed data did not converge.
     ValueError, TypeError
-        If an option is impossible.
+        If an option is impossible, or an expectation at `params` is not finite.
     """
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     problem = make_problem(model, init, fixed, bounds, n_starts)
     truth = _truth(model, params, problem)
     start = problem.start(truth).init if init is None else problem.init
     task = partial(_fit_toys, model, truth, seed, problem, start)
-    return _batch(model, task, n_toys, n_jobs, progress, seed)
+    return _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
 
 
 def toy_data(
@@ -210,7 +218,9 @@ def toy_data(
 
     Notes
     -----
-    n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta).
+    n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta). Means below
+    0 count as 0. Counts are exact up to means of 2**53, from where doubles leave out integers;
+    beyond, they follow the normal distribution with the skewness of the exact one.
     """
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     truth = _truth(model, params, make_problem(model))
@@ -244,7 +254,24 @@ def _truth(model: HistFactoryModel, params: npt.ArrayLike | None, problem: Probl
     if not np.isfinite(truth).all():
         name = model.parameter_names[int(np.flatnonzero(~np.isfinite(truth))[0])]
         raise ValueError(f"params of {name!r} is not finite")
+    _check_expectations(model, truth)
     return truth
+
+
+def _check_expectations(model: HistFactoryModel, truth: Vector) -> None:
+    """Refuse parameters at which an expectation is not finite, by the name of the datum."""
+    with np.errstate(over="ignore"):
+        expected = model.expected_data(truth)
+    for index in np.flatnonzero(~np.isfinite(expected)):
+        for channel, where in model.channel_slices.items():
+            if where.start <= index < where.stop:
+                what = f"{expected[index]} events in bin {index - where.start} of {channel!r}"
+                break
+        else:
+            constrained = np.flatnonzero(model.parameters.constrained)
+            name = model.parameter_names[constrained[index - model.n_bins]]
+            what = f"{expected[index]} for the auxiliary measurement of {name!r}"
+        raise ValueError(f"no toys can be thrown at params: the model expects {what}")
 
 
 def _rows(model: HistFactoryModel, data: npt.ArrayLike, auxdata: npt.ArrayLike | None) -> Vector:
@@ -282,7 +309,7 @@ def _fit_rows(
     first: int,
     number: int,
     n_threads: int,
-) -> dict[str, npt.NDArray[Any]]:
+) -> Chunk:
     chunk = rows[first : first + number]
     started = problem.start(start).core()
     return _core.fit_rows(model._core, chunk, started, problem.init, n_threads)
@@ -297,7 +324,7 @@ def _fit_toys(
     first: int,
     number: int,
     n_threads: int,
-) -> dict[str, npt.NDArray[Any]]:
+) -> Chunk:
     started = problem.start(start).core()
     toys = (first, number)
     return _core.fit_toys(model._core, truth, seed, 0, toys, started, problem.init, n_threads)
@@ -310,26 +337,41 @@ def _batch(
     n_jobs: int | None,
     progress: bool,
     seed: int | None = None,
+    on_chunk: Callable[[FitBatch], object] | None = None,
 ) -> FitBatch:
-    chunks: list[dict[str, npt.NDArray[Any]]] = []
+    chunks: list[Chunk] = []
+
+    def add(chunk: Chunk) -> None:
+        chunks.append(chunk)
+        if on_chunk is not None:
+            on_chunk(_join(model, [chunk], seed))
+
     try:
         for _, chunk in in_chunks(
             task, n, size=CHUNK, n_jobs=n_jobs, progress=progress, description="Fits"
         ):
-            chunks.append(chunk)
-    except KeyboardInterrupt:
+            add(chunk)
+    except KeyboardInterrupt as interruption:
+        rest = done_before(interruption)
+        if rest is not None and len(rest["nll"]):
+            add(rest)
         if not chunks:
             raise
         done = sum(len(chunk["nll"]) for chunk in chunks)
         warnings.warn(f"interrupted after {done} of {n} fits", FitWarning, stacklevel=3)
-    arrays = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-    failed = int(np.count_nonzero(arrays["status"]))
+    batch = _join(model, chunks, seed)
+    failed = len(batch) - int(np.count_nonzero(batch.converged))
     if failed:
         warnings.warn(
-            f"{failed} of {len(arrays['nll'])} fits did not converge; see the status of each",
+            f"{failed} of {len(batch)} fits did not converge; see the status of each",
             FitWarning,
             stacklevel=3,
         )
+    return batch
+
+
+def _join(model: HistFactoryModel, chunks: list[Chunk], seed: int | None) -> FitBatch:
+    arrays = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
     arrays["status"] = _STATUS_NAMES[arrays["status"]]
     names = model.parameter_names
     return FitBatch(**arrays, parameter_names=names, poi=model.poi, seed=seed)

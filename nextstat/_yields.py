@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextstat._problem import check_model
+from nextstat._read_only import ReadOnly
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult, check_converged, check_result
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Yields:
+class Yields(ReadOnly):
     """Expected and observed events.
 
     Attributes

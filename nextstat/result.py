@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._problem import Problem
+from nextstat._read_only import ReadOnly, read_only
 from nextstat._rejection import unknown
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel, Vector
@@ -49,8 +50,8 @@ def check_converged(result: object) -> FitResult:
 
 
 @dataclass(frozen=True, eq=False)
-class FitResult:
-    """A maximum-likelihood fit.
+class FitResult(ReadOnly):
+    """A maximum-likelihood fit. Its arrays are read-only; copy those that you want to change.
 
     Attributes
     ----------
@@ -131,8 +132,9 @@ class FitResult:
         NaN for parameters that are fixed or at a bound, and for all if the fit did not converge.
         """
         if not self.converged:
-            return np.full(len(self.values), np.nan)
-        return np.where(self.held, np.nan, self.minimum.errors())
+            return self._nan(len(self.values))
+        errors: Vector = read_only(np.where(self.held, np.nan, self.minimum.errors()))
+        return errors
 
     @cached_property
     def covariance(self) -> Vector:
@@ -141,13 +143,20 @@ class FitResult:
         NaN throughout if the fit did not converge.
         """
         if not self.converged:
-            return np.full((len(self.values), len(self.values)), np.nan)
-        return self.minimum.covariance()
+            return self._nan(len(self.values), len(self.values))
+        covariance: Vector = read_only(self.minimum.covariance())
+        return covariance
 
     @cached_property
     def correlation(self) -> Vector:
         """Correlation matrix, (P, P); NaN where `errors` is."""
-        return self.covariance / np.outer(self.errors, self.errors)
+        correlation: Vector = read_only(self.covariance / np.outer(self.errors, self.errors))
+        return correlation
+
+    @staticmethod
+    def _nan(*shape: int) -> Vector:
+        nothing: Vector = read_only(np.full(shape, np.nan))
+        return nothing
 
     def error(self, name: str) -> float:
         """Standard deviation of the parameter called `name`; NaN where `errors` is."""

@@ -1,4 +1,4 @@
-"""Toys: random numbers, reproducibility, batches of fits, tests against exact sums and pyhf."""
+"""Toys: reproducibility, batches of fits, tests against exact sums and pyhf."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import pyhf
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from random_workspaces import random_workspace, seeds
 from scipy import stats
 from scipy.optimize import brentq
@@ -24,77 +23,6 @@ from nextstat import FitError, FitWarning, HistFactoryModel, _core
 SMALL = nextstat.from_pyhf(
     nextstat.datasets.make_workspace(n_channels=2, n_bins=3, n_systematics=4, random_state=5)
 )
-
-
-# Random numbers -----------------------------------------------------------------------------------
-
-
-def philox(seed: int, counter: list[int]) -> list[int]:
-    """Philox4x32-10 as published (Salmon et al., SC'11), in integers of any size."""
-    key = [seed & 0xFFFFFFFF, seed >> 32]
-    c = list(counter)
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ key[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ key[1], a & 0xFFFFFFFF]
-        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return c
-
-
-def test_known_answers() -> None:
-    """The three vectors of the authors' own test; the first of them from the core."""
-    assert philox(0, [0, 0, 0, 0]) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
-    ones = [0xFFFFFFFF] * 4
-    assert philox(2**64 - 1, ones) == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
-    pi = [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344]
-    key = 0xA4093822 | 0x299F31D0 << 32
-    assert philox(key, pi) == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
-    bits = _core.toy_bits(0, 0, 0, 2)
-    assert [hex(int(x)) for x in bits] == ["0xe169c58d6627e8d5", "0x9b00dbd8bc57ac4c"]
-
-
-@given(seed=st.integers(0, 2**64 - 1), stream=st.integers(0, 2**32 - 1), toy=st.integers(0, 2**40))
-def test_bits_of_a_toy(seed: int, stream: int, toy: int) -> None:
-    words = [w for k in range(3) for w in philox(seed, [k, stream, toy & 0xFFFFFFFF, toy >> 32])]
-    expected = [words[i] | words[i + 1] << 32 for i in range(0, len(words), 2)]
-    assert _core.toy_bits(seed, stream, toy, 6).tolist() == expected
-
-
-def poisson_and_normal() -> HistFactoryModel:
-    """Bins from rare to plentiful, a Gaussian and a Poisson constraint."""
-    means = [0.3, 4.0, 30.0, 1e5]
-    modifiers = [
-        {"name": "scale", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}},
-        {"name": "rates", "type": "shapesys", "data": [0.1, 1.0, 5.0, 1e3]},
-    ]
-    samples = [
-        {"name": "signal", "data": [0.0] * 4, "modifiers": [normfactor("mu")]},
-        {"name": "background", "data": means, "modifiers": modifiers},
-    ]
-    return nextstat.from_pyhf(one_channel(samples, [0.0, 4.0, 30.0, 1e5]))
-
-
-def test_toys_follow_their_distributions() -> None:
-    model = poisson_and_normal()
-    n = 20_000
-    toys = nextstat.toy_data(model, n, params=model.init, seed=11)
-    expected = model.expected_data(model.init)
-    order = [model.parameters.index(f"rates[{k}]") for k in range(4)]
-    aux = [p for p, c in enumerate(model.parameters.constraints) if c != "none"]
-    for k in [*range(4), *(4 + aux.index(p) for p in order)]:
-        mean = expected[k]
-        low, high = stats.poisson.ppf([1e-4, 1 - 1e-4], mean)
-        edges = np.unique(np.linspace(low - 0.5, high + 0.5, 20).round() + 0.5)
-        observed, _ = np.histogram(toys[:, k], edges)
-        probability = np.diff(stats.poisson.cdf(edges, mean))
-        keep = n * probability > 5
-        assert keep.any()
-        chi2 = (observed[keep] - n * probability[keep]) ** 2 / (n * probability[keep])
-        assert stats.chi2.sf(chi2.sum(), keep.sum()) > 1e-4, k
-    gaussian = toys[:, 4 + aux.index(model.parameters.index("scale"))]
-    assert stats.kstest(gaussian, stats.norm(0.0, 1.0).cdf).pvalue > 1e-4
-    # nothing is correlated with anything
-    correlation = np.corrcoef(toys.T) - np.eye(toys.shape[1])
-    assert np.abs(correlation).max() < 5 / np.sqrt(n)
 
 
 def test_seeds_streams_and_threads() -> None:
@@ -183,12 +111,11 @@ def test_interrupted_work_is_kept() -> None:
     with pytest.warns(FitWarning, match="interrupted after"):
         batch = interrupted(lambda: nextstat.fit_toys(SMALL, 10**6, seed=1, n_jobs=1), 0.5)
     assert 0 < len(batch) < 10**6
-    assert len(batch) % 256 == 0
-    same = nextstat.fit_toys(SMALL, 256, seed=1)
-    assert np.array_equal(batch.values[:256], same.values)
+    same = nextstat.fit_toys(SMALL, len(batch), seed=1)
+    assert np.array_equal(batch.values, same.values)
     with pytest.warns(FitWarning, match="interrupted after"):
         test = interrupted(
-            lambda: nextstat.hypotest(SMALL, 2.0, calculator="toys", n_toys=10**6, seed=1), 0.5
+            lambda: nextstat.hypotest(SMALL, 2.0, calculator="toys", n_toys=10**6, seed=1), 1.5
         )
     assert test.toys is not None
     assert 0 < len(test.toys.tested) < 10**6

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../interrupt.h"
 #include "../kernels.h"
 #include "../minimizer.h"
 
@@ -43,6 +44,16 @@ class SharedModel : public Model {
   mutable std::vector<std::unique_ptr<Evaluation>> idle_;
 };
 
+// Whether Python delivers signals to the calling thread.
+bool in_main_thread();
+
+// Without the GIL, and open to Ctrl-C: what releases it for long must let itself be interrupted.
+class Unlocked {
+ private:
+  const AsksForSignals asks_{in_main_thread()};
+  const py::gil_scoped_release release_;
+};
+
 inline void check_length(const py::array& array, py::ssize_t expected, const char* name) {
   if (array.ndim() != 1 || array.shape(0) != expected) {
     std::string shape = "(";
@@ -52,6 +63,23 @@ inline void check_length(const py::array& array, py::ssize_t expected, const cha
     throw std::invalid_argument(std::string(name) + " has shape " + shape + "), expected (" +
                                 std::to_string(expected) + ",)");
   }
+}
+
+// Kernels read data as long as the model's arrays, in the order of its parameters.
+inline void check_belongs(const Data& data, const Model& model) {
+  if (data.model == model.serial) return;
+  throw std::invalid_argument(
+      "data belong to another model: they hold " + std::to_string(data.n.size()) + " bins and " +
+      std::to_string(data.aux.size()) + " auxiliary measurements, the model has " +
+      std::to_string(model.n_bins) + " and " + std::to_string(model.aux_param.size()) +
+      "; make them with Data(model, n, aux)");
+}
+
+inline void check_parameter(int parameter, const Model& model, const char* name) {
+  if (parameter >= 0 && parameter < model.n_params) return;
+  throw std::invalid_argument(std::string(name) + " is " + std::to_string(parameter) +
+                              ", expected the number of one of " + std::to_string(model.n_params) +
+                              " parameters");
 }
 
 inline py::array_t<double> to_array(const Doubles& values) {

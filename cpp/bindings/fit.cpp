@@ -1,13 +1,17 @@
 // fit and the minimum it returns.
 #include "fit.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace nextstat {
 
 namespace {
 
 ExternalMinimum fit(const SharedModel& model, const Data& data, const OwnedProblem& owned) {
+  check_belongs(data, model);
   const FitProblem problem = owned.of(model);
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   Minimizer minimizer(model);
   minimizer.run(data, problem);
   return ExternalMinimum{model.external, std::move(minimizer.point)};
@@ -16,7 +20,7 @@ ExternalMinimum fit(const SharedModel& model, const Data& data, const OwnedProbl
 py::array_t<double> errors(const ExternalMinimum& self) {
   Doubles deviation(self.minimum.shape.size());
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     kernels().inverse_diagonal(self.minimum.shape, self.minimum.factor, deviation.data());
     for (double& x : deviation) x = std::sqrt(x);
   }
@@ -27,7 +31,7 @@ py::array_t<double> covariance(const ExternalMinimum& self) {
   const py::ssize_t P = self.minimum.shape.size();
   py::array_t<double> out({P, P});
   double* external = out.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   Doubles internal(static_cast<std::size_t>(P) * P);
   kernels().inverse(self.minimum.shape, self.minimum.factor, internal.data());
   const std::vector<int>& to = self.external;
@@ -50,7 +54,11 @@ py::array_t<double> covariance_times(const ExternalMinimum& self, const Array& v
 // One row of the covariance.
 py::array_t<double> covariance_with(const ExternalMinimum& self, int param) {
   const auto P = static_cast<py::ssize_t>(self.minimum.shape.size());
-  if (param < 0 || param >= P) throw std::invalid_argument("no such parameter");
+  if (param < 0 || param >= P) {
+    throw std::invalid_argument("param is " + std::to_string(param) +
+                                ", expected the number of one of " + std::to_string(P) +
+                                " parameters");
+  }
   Array unit(P);
   for (py::ssize_t i = 0; i < P; ++i) unit.mutable_data()[i] = i == param;
   return covariance_times(self, unit);
@@ -76,33 +84,52 @@ py::tuple get_state(const ExternalMinimum& self) {
                         to_array(m.factor.LD), flags(m.factor.free));
 }
 
+void require(bool whole) {
+  if (!whole) throw std::invalid_argument("the state of a Minimum is damaged");
+}
+
+// The shape that a state describes, if it is one.
+ArrowShape shape_of(int n_global, int n_coupled, const std::vector<int>& block) {
+  require(n_global >= 0 && !block.empty() && block.front() == 0);
+  require(std::is_sorted(block.begin(), block.end()));
+  require(std::find(block.begin(), block.end(), n_coupled) != block.end());
+  return ArrowShape(n_global, n_coupled, block);
+}
+
 ExternalMinimum set_state(const py::tuple& state) {
-  const auto doubles = [&](int k) {
+  const auto doubles = [&](int k, const Doubles& like) {
     const auto array = state[k].cast<Array>();
+    require(array.size() == static_cast<py::ssize_t>(like.size()));
     return Doubles(array.data(), array.data() + array.size());
   };
-  const auto flags = [&](int k) {
+  const auto flags = [&](int k, const std::vector<char>& like) {
     const auto bytes = state[k].cast<std::string>();
+    require(bytes.size() == like.size());
     return std::vector<char>(bytes.begin(), bytes.end());
   };
-  const ArrowShape shape(state[10].cast<int>(), state[11].cast<int>(),
-                         state[12].cast<std::vector<int>>());
-  Minimum m(shape);
+  require(state.size() == 18);
+  const auto external = state[0].cast<std::vector<int>>();
+  Minimum m(
+      shape_of(state[10].cast<int>(), state[11].cast<int>(), state[12].cast<std::vector<int>>()));
+  std::vector<int> numbers = external, all(m.shape.size());
+  std::sort(numbers.begin(), numbers.end());
+  std::iota(all.begin(), all.end(), 0);
+  require(numbers == all);
   m.status = static_cast<FitStatus>(state[1].cast<int>());
-  m.theta = doubles(2);
-  m.gradient = doubles(3);
-  m.held = flags(4);
+  m.theta = doubles(2, m.theta);
+  m.gradient = doubles(3, m.gradient);
+  m.held = flags(4, m.held);
   m.nll = state[5].cast<double>();
   m.edm = state[6].cast<double>();
   m.n_iterations = state[7].cast<int>();
   m.n_evaluations = state[8].cast<int>();
   m.undetermined = state[9].cast<int>();
   m.at_edge = state[13].cast<bool>();
-  m.factor.L = doubles(14);
-  m.factor.Z = doubles(15);
-  m.factor.LD = doubles(16);
-  m.factor.free = flags(17);
-  return ExternalMinimum{state[0].cast<std::vector<int>>(), std::move(m)};
+  m.factor.L = doubles(14, m.factor.L);
+  m.factor.Z = doubles(15, m.factor.Z);
+  m.factor.LD = doubles(16, m.factor.LD);
+  m.factor.free = flags(17, m.factor.free);
+  return ExternalMinimum{external, std::move(m)};
 }
 
 template <class F>

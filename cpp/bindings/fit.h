@@ -16,6 +16,20 @@ struct ExternalMinimum {
     for (std::size_t i = 0; i < values.size(); ++i) x[external[i]] = values[i];
     return out;
   }
+
+  // Other numbers in the same structure make no difference here.
+  void check_belongs(const Model& model) const {
+    const ArrowShape& shape = minimum.shape;
+    if (external == model.external && shape.n_global == model.n_global &&
+        shape.n_coupled == model.n_coupled && shape.block == model.local_block) {
+      return;
+    }
+    throw std::invalid_argument("minimum is that of another model: it has " +
+                                std::to_string(shape.size()) + " parameters, " +
+                                std::to_string(shape.n_global) + " of them global, the model " +
+                                std::to_string(model.n_params) + " and " +
+                                std::to_string(model.n_global) + "; fit the model itself");
+  }
 };
 
 // A fit problem that owns its arrays.

@@ -10,7 +10,7 @@ template <class F>
 auto evaluate(const SharedModel& model, const Array& params, F f) {
   const Doubles theta = to_internal(model, params, "params");
   auto evaluation = model.borrow();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   struct Return {  // also when f throws
     const SharedModel& model;
     std::unique_ptr<Evaluation>& evaluation;
@@ -20,12 +20,14 @@ auto evaluate(const SharedModel& model, const Array& params, F f) {
 }
 
 double nll(const SharedModel& model, const Data& data, const Array& params) {
+  check_belongs(data, model);
   return evaluate(model, params, [&](const double* theta, Evaluation& e) {
     return kernels().nll(model, data, theta, e);
   });
 }
 
 py::array_t<double> nll_gradient(const SharedModel& model, const Data& data, const Array& params) {
+  check_belongs(data, model);
   Doubles gradient(model.n_params);
   evaluate(model, params, [&](const double* theta, Evaluation& e) {
     return kernels().gradient(model, data, theta, e, gradient.data());
@@ -57,6 +59,7 @@ void expand(const Model& model, const ArrowShape& shape, const Arrow& H, double*
 }
 
 py::array_t<double> nll_hessian(const SharedModel& model, const Data& data, const Array& params) {
+  check_belongs(data, model);
   const py::ssize_t P = model.n_params;
   py::array_t<double> out({P, P});
   double* dense = out.mutable_data();
@@ -105,6 +108,7 @@ py::array_t<double> expected_by_sample(const SharedModel& model, const Array& pa
 // nll(params) - nll(reference), exact where both are large.
 double nll_difference(const SharedModel& model, const Data& data, const Array& params,
                       const Array& reference) {
+  check_belongs(data, model);
   const Doubles theta0 = to_internal(model, reference, "reference");
   return evaluate(model, params, [&](const double* theta1, Evaluation& e) {
     kernels().expected(model, theta0.data(), e);

@@ -12,18 +12,16 @@ py::tuple refit_shifted_arrays(const SharedModel& model, const ExternalMinimum& 
                                const Data& data, const OwnedProblem& owned, int poi,
                                const std::vector<int>& parameters, const Array& shifted,
                                int n_threads) {
+  check_belongs(data, model);
+  minimum.check_belongs(model);
   const FitProblem problem = owned.of(model);
   const Doubles values(shifted.data(), shifted.data() + shifted.size());
-  if (parameters.size() != values.size()) {
-    throw std::invalid_argument("parameters and values differ in length");
-  }
-  for (int p : parameters) {
-    if (p < 0 || p >= model.n_params) throw std::invalid_argument("no such parameter");
-  }
-  if (poi < 0 || poi >= model.n_params) throw std::invalid_argument("no such parameter");
+  check_length(shifted, static_cast<py::ssize_t>(parameters.size()), "values");
+  for (int p : parameters) check_parameter(p, model, "a parameter");
+  check_parameter(poi, model, "poi");
   std::vector<Refit> refits;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     refits = refit_shifted(model, data, minimum.minimum, problem, poi, parameters, values,
                            usable_threads(n_threads));
   }

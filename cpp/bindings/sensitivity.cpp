@@ -60,11 +60,12 @@ py::tuple as_tuple(const SharedModel& model, const Sensitivities<Jet>& found) {
 }
 
 py::tuple nll_everywhere(const SharedModel& model, const Data& data, const Array& params) {
+  check_belongs(data, model);
   check_length(params, model.n_params, "params");
   const double* theta = params.data();
   Sensitivities<double> found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = nll_sensitivities(model.spec, theta, data.n.data(), data.aux.data());
   }
   return as_tuple(model, found);
@@ -72,6 +73,7 @@ py::tuple nll_everywhere(const SharedModel& model, const Data& data, const Array
 
 py::tuple nll_along(const SharedModel& model, const Data& data, const Array& params,
                     const Array& direction) {
+  check_belongs(data, model);
   check_length(params, model.n_params, "params");
   check_length(direction, model.n_params, "direction");
   std::vector<Jet> theta;
@@ -80,7 +82,7 @@ py::tuple nll_along(const SharedModel& model, const Data& data, const Array& par
   }
   Sensitivities<Jet> found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = nll_sensitivities(model.spec, theta.data(), data.n.data(), data.aux.data());
   }
   return as_tuple(model, found);
@@ -92,7 +94,7 @@ py::tuple yields(const SharedModel& model, const Array& params, const Array& wei
   const double *theta = params.data(), *w = weight.data();
   Sensitivities<double> found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = yield_sensitivities(model.spec, theta, w);
   }
   return as_tuple(model, found);

@@ -15,6 +15,7 @@ def main() -> None:
     try:
         from nextstat.cli.commands import program
 
+        program.ends_process = True
         program()
     except KeyboardInterrupt:  # while importing
         print("Interrupted", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import secrets
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import nextstat
+from nextstat.cli.growing import ENDINGS, is_stream
 from nextstat.exceptions import FitWarning
 
 if TYPE_CHECKING:
@@ -85,9 +87,21 @@ def _distinct(pairs: Iterable[tuple[str, T]]) -> dict[str, T] | None:
 
 def _writable(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
     """Complain about a file that cannot be written before anything is computed."""
-    if path is not None and not Path(path).absolute().parent.is_dir():
+    if path is None or is_stream(path):
+        return path
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
         raise click.BadParameter(f"there is no folder {str(Path(path).parent)!r}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"no permission to write into the folder {str(folder)!r}")
     return path
+
+
+def _table(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    """The same for a table, whose format is the ending."""
+    if path is not None and not is_stream(path) and not path.endswith(ENDINGS):
+        raise click.BadParameter(f"{path!r} ends in none of {', '.join(ENDINGS)}")
+    return _writable(context, option, path)
 
 
 def _drawable(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
@@ -187,7 +201,7 @@ def plot(what: str, *, default: str | None = None) -> Callable[[Command], Comman
         "--plot",
         default=default,
         show_default=default is not None,
-        type=click.Path(dir_okay=False),
+        type=click.Path(dir_okay=False, readable=False, writable=True),
         callback=_drawable,
         metavar="FILE",
         help=f"Write a figure of {what} (.png, .pdf, ...).",
@@ -198,10 +212,11 @@ def output(what: str) -> Callable[[Command], Command]:
     """The file for `what`."""
     return click.option(
         "--output",
-        type=click.Path(dir_okay=False),
-        callback=_writable,
+        type=click.Path(dir_okay=False, readable=False, writable=True),
+        callback=_table,
         metavar="FILE.csv",
-        help=f"Write {what}.",
+        help=f"Write {what} (.csv, .csv.gz), as they are done: into FILE.csv.part, which becomes "
+        "FILE.csv at the end.",
     )
 
 

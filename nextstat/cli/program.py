@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,9 @@ import click
 
 from nextstat.exceptions import NextstatError
 
-_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+# What ends a command early, and how it says so; the exit code is 128 + number, as shells have it.
+_ENDINGS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Terminated"}
+_PATIENCE = 2.0  # seconds after one of them in which others do not disturb the clearing up
 
 # Python arguments that messages of the library recommend, and the options that stand for them.
 _SPELLINGS = (
@@ -26,14 +30,25 @@ _SPELLINGS = (
 
 
 class Program(click.Group):
-    """Commands that fail with one line on stderr: exit code 1, or 130 after Ctrl-C."""
+    """Commands that fail with one line on stderr: exit code 1, or 130 after Ctrl-C.
+
+    SIGTERM and SIGHUP (a terminal that is closed) are treated alike: what was done is kept.
+
+    Attributes
+    ----------
+    ends_process : bool
+        Whether nothing comes after the command, so that signals need not be heard once one of them
+        has ended it.
+    """
+
+    ends_process = False
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The order in which they were added."""
         return list(self.commands)
 
     def invoke(self, context: click.Context) -> Any:
-        with _interruptions() as interruptions, warnings.catch_warnings():
+        with _interruptions(self.ends_process) as interruptions, warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
                 return_value = super().invoke(context)
@@ -48,32 +63,42 @@ class Program(click.Group):
                 message = f"internal error: {type(error).__name__}: {error}"
                 raise click.ClickException(_one_line(message)) from error
         if interruptions:
-            click.echo("Interrupted", err=True)
-            context.exit(_INTERRUPTED)
+            first = signal.Signals(interruptions[0])
+            click.echo(_ENDINGS[first.name], err=True)
+            context.exit(128 + first)
         return return_value
 
 
 @contextmanager
-def _interruptions() -> Iterator[list[int]]:
-    """Remember Ctrl-C, which the library may turn into a result from what was done so far.
+def _interruptions(last: bool) -> Iterator[list[int]]:
+    """Remember Ctrl-C and its like, which the library may turn into a result of what was done.
 
-    Where it is ignored (background jobs of scripts) or somebody else handles it, so it remains.
+    Where they are ignored (background jobs of scripts) or somebody else handles them, so it
+    remains. Afterwards they are handled as before; not where this was the `last` thing to do and
+    one of them ended it: another would kill the process in place of the exit code.
     """
     seen: list[int] = []
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield seen
-        return
+    quiet_until = -math.inf
 
     def note(number: int, frame: FrameType | None) -> None:
+        nonlocal quiet_until
         seen.append(number)
-        raise KeyboardInterrupt
+        if time.monotonic() >= quiet_until:
+            quiet_until = time.monotonic() + _PATIENCE
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, note)
+    unhandled = (signal.default_int_handler, signal.SIG_DFL)
+    numbers = [getattr(signal, name) for name in _ENDINGS if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) in unhandled}
+    for number in before:
+        signal.signal(number, note)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if last and seen else handler)
 
 
 def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:

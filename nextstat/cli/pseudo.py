@@ -9,6 +9,7 @@ import click
 
 import nextstat
 from nextstat.cli import options
+from nextstat.cli.growing import GrowingTable, growing_table
 from nextstat.cli.output import decimals, emit, line, number, signed, table, wrote
 
 if TYPE_CHECKING:
@@ -34,23 +35,36 @@ def toys(
 ) -> None:
     """Throw toys at the fit and fit them: bias, pull, convergence."""
     poi = options.require_poi(model)
-    truth = options.converged_fit(model, settings)
-    batch = nextstat.fit_toys(
-        model,
-        n_toys,
-        params=truth.values,
-        seed=options.drawn(seed),
-        n_jobs=n_jobs,
-        progress=options.progress(),
-        **settings,
-    )
-    summary = _summary(batch, poi, truth.mu)
-    emit(summary, as_json, lambda: _toy_table(summary))
-    if output is not None:
-        batch.to_dataframe().to_csv(output, index=False)
-        wrote(output)
+    with growing_table(output) as rows:
+        truth = options.converged_fit(model, settings)
+        batch = nextstat.fit_toys(
+            model,
+            n_toys,
+            params=truth.values,
+            seed=options.drawn(seed),
+            n_jobs=n_jobs,
+            progress=options.progress(),
+            on_chunk=None if rows is None else lambda chunk: rows.append(chunk.to_dataframe()),
+            **settings,
+        )
+        try:
+            _store(batch, rows, n_toys)
+        finally:
+            summary = _summary(batch, poi, truth.mu)
+            emit(summary, as_json, lambda: _toy_table(summary))
     if not batch.converged.any():
         raise click.ClickException("none of the toys could be fitted")
+
+
+def _store(batch: FitBatch, rows: GrowingTable | None, n_toys: int) -> None:
+    """The rest of the rows, and the name of the file if these are all."""
+    if rows is None:
+        return
+    if len(batch) == n_toys:
+        rows.complete(batch.to_dataframe())
+        wrote(rows.path)
+    else:
+        rows.keep(batch.to_dataframe(), n_toys)
 
 
 def _summary(batch: FitBatch, poi: str, truth: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
+from nextstat._read_only import ReadOnly
 from nextstat._sensitivity import Asimov, Dataset
 from nextstat._warm_profile import WarmProfile
 from nextstat.model import Vector
@@ -51,7 +52,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FitSummary:
+class FitSummary(ReadOnly):
     """Where the fits behind a statistic ended; all of them converged.
 
     Attributes

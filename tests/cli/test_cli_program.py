@@ -302,15 +302,13 @@ def test_interrupted_tests(large_file: Path, tmp_path: Path, command: str) -> No
     stdout = check_interrupted(terminal)
     for heading in HEADINGS[command]:
         assert heading in stdout
-    (n_toys,) = re.findall(r"interrupted after (\d+) of 1000000", terminal.shown)
+    (n_toys,) = re.findall(r"interrupted after (\d+)(?: and \d+)? of 1000000", terminal.shown)
     assert re.search(rf"\b{n_toys}\b", stdout)
 
 
 @pytest.mark.parametrize(
     ("arguments", "bar"),
     [
-        (["toys", "--n-toys", 1000000], " 0/1000000"),
-        (["hypotest", "--toys", 1000000], " 0/1000000"),
         (["scan", "--points", 30000], "Scan "),
         (["contour", "mu", "norm_ttbar", "--points", 30000], "Contour "),
     ],
@@ -326,6 +324,17 @@ def test_interrupted_early(
     terminal.interrupt()
     assert check_interrupted(terminal) == ""
     assert "Warning" not in terminal.shown
+
+
+def test_interrupted_first_chunk(large_file: Path, tmp_path: Path) -> None:
+    """Toys of a chunk count before it is complete."""
+    terminal = Terminal(tmp_path, "toys", large_file, "--n-toys", 1000000, "--json")
+    terminal.wait_for(" 0/1000000")
+    time.sleep(0.2)
+    terminal.interrupt()
+    found = json.loads(check_interrupted(terminal))
+    assert 0 < found["n_toys"] < 256
+    assert f"interrupted after {found['n_toys']} of 1000000 fits" in terminal.shown
 
 
 def test_interrupted_limit(large_file: Path, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""Results whose arrays nobody can change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class ReadOnly:
+    """Base of results: their arrays are read-only, also those of their pickles and copies.
+
+    For dataclasses, which call ``__post_init__``. An array stays writeable for whoever handed it
+    in.
+    """
+
+    def __post_init__(self) -> None:
+        self.__dict__.update({name: read_only(value) for name, value in self.__dict__.items()})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        ReadOnly.__post_init__(self)  # pickles and deep copies of arrays are writeable
+
+
+def read_only(value: Any) -> Any:
+    """A read-only view of an array, or of those in a dict or tuple; any other value as it is."""
+    if isinstance(value, np.ndarray):
+        view = value.view()
+        view.flags.writeable = False
+        return view
+    if type(value) is dict:
+        return {key: read_only(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        items = [read_only(item) for item in value]
+        return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
+    return value
