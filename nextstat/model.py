@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._compile import Compiled, compile_workspace
+from nextstat._reading import MAX_BYTES
 from nextstat._rejection import show, suggestion, unknown
 from nextstat._schema import Measurement, Workspace
 from nextstat.exceptions import WorkspaceError
@@ -288,13 +289,14 @@ def from_pyhf(
     poi: str | None = None,
     patch: Patch | None = None,
     interpolation: tuple[str, str] = ("code4", "code4p"),
+    max_bytes: int = MAX_BYTES,
 ) -> HistFactoryModel:
     """Build a model from a workspace in the pyhf JSON format.
 
     Parameters
     ----------
-    workspace : mapping, str, bytes, path or Workspace
-        Workspace, JSON text, or path to a ``.json`` or ``.json.gz`` file.
+    workspace : mapping, str, bytes, path, open file or Workspace
+        Workspace, JSON text, or a ``.json`` or ``.json.gz`` file.
     measurement : str, optional
         Name of the measurement; the first one by default.
     poi : str, optional
@@ -302,9 +304,11 @@ def from_pyhf(
         carries the measurement's parameter of interest (a background-only one) gives a model
         without.
     patch : RFC 6902 operations, path, or pair (PatchSet, name), optional
-        Applied to the workspace first.
+        Applied to the workspace first; see `nextstat.workspace.load`.
     interpolation : (str, str)
         Codes of normsys ("code1" or "code4") and histosys ("code0", "code2" or "code4p").
+    max_bytes : int
+        Most text that a file may hold, after decompression.
 
     Returns
     -------
@@ -319,7 +323,7 @@ def from_pyhf(
         If an interpolation code is unknown.
     """
     codes = _interpolation_codes(interpolation)
-    spec = load(workspace, patch=patch)
+    spec = load(workspace, patch=patch, max_bytes=max_bytes)
     chosen = spec.measurement(measurement)
     compiled = compile_workspace(spec, chosen)
     name = _choose_poi(spec, chosen, compiled, poi, patched=patch is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -109,7 +110,15 @@ def test_patch(tmp_path: Path, file: Path) -> None:
     assert after > before
     patches = [{"metadata": {"name": "point", "values": [1]}, "patch": operations}]
     patch_set = tmp_path / "patchset.json"
-    patch_set.write_text(json.dumps({"patches": patches}))
+    text = json.dumps(json.loads(file.read_text()), sort_keys=True, ensure_ascii=False)
+    metadata = {
+        "references": {"hepdata": "ins1234567"},
+        "digests": {"md5": hashlib.md5(text.encode()).hexdigest()},
+        "labels": ["m"],
+        "description": "one point",
+    }
+    document = {"metadata": metadata, "patches": patches, "version": "1.0.0"}
+    patch_set.write_text(json.dumps(document))
     options = ("--patch", patch_set, "--patch-name", "point")
     assert read_json(succeed("inspect", file, *options, "--json"))["observed"] == after
 
