@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, inspect
 
+from nextstat._spelling import canonical
 from nextstat.exceptions import WorkspaceError
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -24,6 +25,8 @@ _NOUNS = {
     "measurements": "measurement",
     "parameters": "parameter",
 }
+_LONGEST_STEP = 80
+_MOST_STEPS = 8  # at either end of a path
 _TAG_NOUNS = {"type": "modifier type", "op": "operation"}
 
 
@@ -52,7 +55,12 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     """Ask whether the name nearest to `word` was meant; empty if none is near."""
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word[:200].lower(), by_lower, n=1)
-    return f" (did you mean {show(by_lower[near[0]])}?)" if near else ""
+    if not near:
+        return ""
+    name = by_lower[near[0]]
+    if canonical(name) == canonical(word):  # which look the same
+        return f" (did you mean {name[:200]!a}? This is {word[:200]!a})"
+    return f" (did you mean {show(name)}?)"
 
 
 def unknown(noun: str, word: str, names: Iterable[str]) -> str:
@@ -64,13 +72,17 @@ def unknown(noun: str, word: str, names: Iterable[str]) -> str:
 
 def render(path: Path, root: str = "$") -> str:
     """JSON path as text: `$.channels[0].name`."""
-    text = root
+    steps = []
     for step in path:
-        if isinstance(step, str) and step.isidentifier():
-            text += f".{step}"
+        if isinstance(step, str) and len(step) > _LONGEST_STEP:
+            steps.append(f"[{step[:_LONGEST_STEP]!r}...]")
+        elif isinstance(step, str) and step.isidentifier():
+            steps.append(f".{step}")
         else:
-            text += f"[{show(step)}]"
-    return text
+            steps.append(f"[{show(step)}]")
+    if len(steps) > 2 * _MOST_STEPS:
+        steps[_MOST_STEPS:-_MOST_STEPS] = [" ... "]
+    return root + "".join(steps)
 
 
 def names_on(path: Path, document: object) -> str:

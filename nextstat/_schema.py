@@ -15,7 +15,6 @@ from nextstat.exceptions import WorkspaceError
 
 Numbers: TypeAlias = Annotated[tuple[float, ...], Meta(min_length=1)]
 NonNegative: TypeAlias = Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(min_length=1)]
-Positive: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0)], ...], Meta(min_length=1)]
 Factor: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
@@ -123,7 +122,7 @@ class ParameterConfig(_Record, frozen=True, omit_defaults=True):
     inits: Numbers | None = None
     bounds: Annotated[tuple[tuple[float, float], ...], Meta(min_length=1)] | None = None
     auxdata: Numbers | None = None
-    sigmas: Positive | None = None
+    sigmas: NonNegative | None = None
     factors: Numbers | None = None
     fixed: bool | tuple[bool, ...] | None = None
 

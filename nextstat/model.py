@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._compile import Compiled, compile_workspace
 from nextstat._reading import MAX_BYTES
-from nextstat._rejection import show, suggestion, unknown
+from nextstat._rejection import show, unknown
 from nextstat._schema import Measurement, Workspace
-from nextstat.exceptions import WorkspaceError
+from nextstat._spelling import Spellings
+from nextstat.exceptions import WorkspaceError, WorkspaceWarning
 from nextstat.workspace import Patch, Source, load
 
 Vector = npt.NDArray[np.float64]
@@ -124,10 +126,10 @@ class HistFactoryModel:
     @property
     def channel_samples(self) -> dict[str, tuple[str, ...]]:
         """Names of the samples of each channel."""
-        members: dict[str, tuple[str, ...]] = dict.fromkeys(self.channels, ())
+        members: dict[str, list[str]] = {channel: [] for channel in self.channels}
         for channel, sample in self._compiled.sample_of:
-            members[self.channels[channel]] += (self.samples[sample],)
-        return members
+            members[self.channels[channel]].append(self.samples[sample])
+        return {channel: tuple(samples) for channel, samples in members.items()}
 
     @property
     def channel_slices(self) -> dict[str, slice]:
@@ -300,9 +302,9 @@ def from_pyhf(
     measurement : str, optional
         Name of the measurement; the first one by default.
     poi : str, optional
-        Parameter of interest; the measurement's by default. A workspace no sample of which
-        carries the measurement's parameter of interest (a background-only one) gives a model
-        without.
+        Parameter of interest; the measurement's by default, "" for none. A workspace no sample of
+        which carries the measurement's parameter of interest (a background-only one) gives a
+        model without.
     patch : RFC 6902 operations, path, or pair (PatchSet, name), optional
         Applied to the workspace first; see `nextstat.workspace.load`.
     interpolation : (str, str)
@@ -321,13 +323,21 @@ def from_pyhf(
         what was expected.
     ValueError
         If an interpolation code is unknown.
+
+    Warns
+    -----
+    WorkspaceWarning
+        If no sample carries the measurement's parameter of interest and its name looks misspelt,
+        or a patch was applied; or settings of a parameter that no sample uses look meant for one
+        that has none.
     """
     codes = _interpolation_codes(interpolation)
     spec = load(workspace, patch=patch, max_bytes=max_bytes)
     chosen = spec.measurement(measurement)
     compiled = compile_workspace(spec, chosen)
     name = _choose_poi(spec, chosen, compiled, poi, patched=patch is not None)
-    counts = [x for channel in compiled.channels for x in spec.observation(channel).data]
+    observed = {observation.name: observation.data for observation in spec.observations}
+    counts = [x for channel in compiled.channels for x in observed[channel]]
     return HistFactoryModel(compiled, counts, name, codes)
 
 
@@ -352,34 +362,39 @@ def _choose_poi(
 ) -> str | None:
     """The parameter of interest, or None if the workspace holds no signal to scale."""
     table = compiled.parameters
-    names = table.names
     if asked is not None:
-        if asked not in names:
-            raise WorkspaceError(f"poi: {unknown('parameter', str(asked), names)}")
-        return asked
+        if asked and asked not in table.names:
+            raise WorkspaceError(f"poi: {unknown('parameter', str(asked), table.names)}")
+        return asked or None
     poi = measurement.config.poi
-    if not poi or poi in names:
+    if not poi or poi in table.names:
         return poi or None
     m = workspace.measurements.index(measurement)
     path = f"$.measurements[{m}].config.poi"
-
-    def reject(reason: str) -> NoReturn:
-        raise WorkspaceError(
-            f"{path}: found {show(poi)}, which no sample carries{suggestion(poi, factors)}; "
-            f"expected one of the parameters, since {reason}"
-        )
-
     if poi in table.slices:
         raise WorkspaceError(
             f"{path}: found {show(poi)}, which has one parameter per bin; expected a single "
             f"parameter, such as {show(poi + '[0]')}"
         )
-    factors = [name for name, s in table.slices.items() if table.kinds[s.start] == "normfactor"]
-    if patched:
-        reject("a patch was applied")
-    if suggestion(poi, factors):
-        reject("a normfactor has a similar name")
-    signal = next((s for s in compiled.samples if "signal" in s.lower()), None)
-    if signal is not None:
-        reject(f"there is a sample {show(signal)}")
+    reason = _reason_to_doubt(poi, compiled, patched=patched)
+    if reason:
+        warnings.warn(
+            f"{path}: no sample carries {show(poi)} ({reason}); the model has no parameter of "
+            "interest, unless poi= chooses one",
+            WorkspaceWarning,
+            stacklevel=3,
+        )
     return None
+
+
+def _reason_to_doubt(poi: str, compiled: Compiled, *, patched: bool) -> str | None:
+    """Why a workspace is perhaps not meant to be without its parameter of interest."""
+    table = compiled.parameters
+    factors = [name for name, s in table.slices.items() if table.kinds[s.start] == "normfactor"]
+    meant = Spellings(factors).slip(poi)
+    if meant:
+        return f"did you mean {show(meant)}?"
+    if patched:
+        return "the patch has added no signal"
+    signal = next((name for name in compiled.samples if name.lower() in ("signal", "sig")), None)
+    return f"there is a sample {show(signal)}" if signal else None

@@ -21,6 +21,8 @@ _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 _SPELLINGS = (
     (re.compile(r"bounds=\{'([^']+)': \(([^,]+), ([^)]+)\)\}"), r"--bounds \1=\2:\3"),
     (re.compile(r"\bbounds="), "--bounds"),
+    (re.compile(r"\bmax_bytes=(\d+)"), r"--max-bytes \1"),
+    (re.compile(r"unless poi= chooses one"), "unless --poi chooses one"),
     (re.compile(r"pass poi=, one of its parameter_names"), "choose one with --poi"),
 )
 
