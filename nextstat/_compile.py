@@ -437,6 +437,11 @@ def _check_start(
             )
     if s.kind == "lumi" and s.auxdata[0] <= 0:
         raise rejection(workspace, (*path, "auxdata"), f"found {s.auxdata[0]:g}, expected > 0")
+    for x in s.auxdata:
+        if not abs(x) < 1 / _SMALLEST:
+            raise rejection(
+                workspace, (*path, "auxdata"), f"found {x:g}, which cannot be computed with"
+            )
     for x in s.scale:
         if not _SMALLEST < x < 1 / _SMALLEST:
             raise rejection(

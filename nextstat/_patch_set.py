@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from nextstat._reading import MAX_BYTES, Readable, parse, plain, read
 from nextstat._recognition import recognise
-from nextstat._rejection import Path, mismatch, rejection, render, show, unknown
+from nextstat._rejection import Path, mismatch, rejection, render, show, type_info, unknown
 from nextstat._schema import Operation, PatchMetadata, PatchSetDocument, PatchSetMetadata
 from nextstat.exceptions import WorkspaceError
 
@@ -223,7 +223,7 @@ def _pieces_of_document(
     document: Any,
 ) -> tuple[PatchSetMetadata, list[Point], list[msgspec.Raw]]:
     """The same from plain data, which are checked on the way."""
-    problem = mismatch(document, msgspec.inspect.type_info(PatchSetDocument))
+    problem = mismatch(document, type_info(PatchSetDocument))
     if problem:
         what = None if _is_patch_set(document) else recognise(document)
         if what:

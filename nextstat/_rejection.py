@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import re
 import sys
@@ -112,6 +113,9 @@ def rejection(document: object, path: Path, message: str, *, root: str = "$") ->
     return WorkspaceError(f"{render(path, root)}: {message}" + (f" [{names}]" if names else ""))
 
 
+type_info = functools.cache(inspect.type_info)  # which takes a millisecond
+
+
 def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Path, str] | None:
     """First place where plain JSON data departs from a type, and what is wrong there.
 
@@ -120,7 +124,7 @@ def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Pa
     value : object
         dicts, lists, strings, numbers, booleans and None.
     expected : msgspec.inspect.Type
-        What `msgspec.inspect.type_info` says of the type.
+        What `type_info` says of the type.
     path : tuple
         Where `value` lies in the document.
 

@@ -17,7 +17,7 @@ from nextstat._patch_set import PatchSet, Point
 from nextstat._patches import Patch
 from nextstat._reading import MAX_BYTES, Readable, parse, plain, read
 from nextstat._recognition import recognise
-from nextstat._rejection import mismatch, rejection
+from nextstat._rejection import mismatch, rejection, type_info
 from nextstat._schema import (
     Channel,
     HistoSys,
@@ -169,5 +169,5 @@ def _typed(document: Any) -> Workspace:
         what = recognise(document)
         if what:
             raise WorkspaceError(f"$: found {what}, expected a workspace") from None
-        problem = mismatch(document, msgspec.inspect.type_info(Workspace))
+        problem = mismatch(document, type_info(Workspace))
         raise rejection(document, *(problem or ((), str(error)))) from None

@@ -321,3 +321,32 @@ def test_no_poi(tmp_path: Path, workspace: dict[str, Any], command: str) -> None
 def test_degenerate_is_valid(degenerate: Path, command: str) -> None:
     """Looking at a workspace that cannot be fitted is no problem."""
     assert call(command, degenerate).exit_code == 0
+
+
+def test_advice_on_patch_sets(tmp_path: Path, file: Path) -> None:
+    """In the words of the command line."""
+    document = {
+        "metadata": {
+            "references": {"hepdata": "ins1234567"},
+            "digests": {"md5": "0" * 32},
+            "labels": ["m"],
+            "description": "of another workspace",
+        },
+        "patches": [{"metadata": {"name": "point", "values": [1]}, "patch": []}],
+        "version": "1.0.0",
+    }
+    patch_set = tmp_path / "patchset.json"
+    patch_set.write_text(json.dumps(document))
+    for arguments in ([file, "--patch", patch_set], [patch_set]):
+        message = fail("inspect", *arguments)
+        assert "a patch set; pass it as --patch with --patch-name" in message
+    message = fail("inspect", file, "--patch", patch_set, "--patch-name", "point")
+    assert (
+        "To patch this one all the same, pass the operations alone, in a file, as --pa" in message
+    )
+    operations = tmp_path / "operations.json"
+    operations.write_text("[]")
+    succeed("inspect", file, "--patch", operations)
+    assert "unknown patch 'pint' (did you mean 'point'?)" in fail(
+        "inspect", file, "--patch", patch_set, "--patch-name", "pint"
+    )
