@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._measurement import configure
 from nextstat._parameters import ParameterSet, ParameterTable
-from nextstat._rejection import Path, rejection, render, show
+from nextstat._rejection import rejection, show
 from nextstat._schema import (
     Channel,
     HistoSys,
@@ -21,22 +20,18 @@ from nextstat._schema import (
     Measurement,
     NormFactor,
     NormSys,
-    ParameterConfig,
     Sample,
     ShapeFactor,
     ShapeSys,
     StatError,
     Workspace,
 )
-from nextstat._spelling import Spellings
-from nextstat.exceptions import WorkspaceWarning
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 _GAMMA_BOUNDS = (1e-10, 10.0)
 _FACTOR_BOUNDS = (0.0, 10.0)
 _ALPHA_BOUNDS = (-5.0, 5.0)
-_SMALLEST = 1e-100  # constraint widths and rates whose squares stay finite
 _CANCELLED = 1e-9  # sums of yields that are less, relative to their sizes, are rounding
 _CODES = {"none": 0, "gaussian": 1, "poisson": 2}
 
@@ -88,7 +83,7 @@ def compile_workspace(workspace: Workspace, measurement: Measurement) -> Compile
     _check_cancelling(workspace, walk.stat)
     sets = walk.parameter_sets()
     _check_distinct(workspace, sets)
-    _configure(workspace, measurement, sets)
+    configure(workspace, measurement, sets)
     return Compiled(
         channels=tuple(channel.name for channel in channels),
         channel_bins=tuple(len(channel.samples[0].data) for channel in channels),
@@ -326,135 +321,3 @@ def _staterror(name: str, per_channel: dict[str, _Sums]) -> ParameterSet:
         [r or 1.0 for r in relative],
         uncertainty,
     )
-
-
-# Settings of a measurement ------------------------------------------------------------------------
-
-_WIDTH_KEY = {"lumi": "sigmas", "staterror": "sigmas", "shapesys": "factors"}
-
-
-def _configure(workspace: Workspace, measurement: Measurement, sets: list[ParameterSet]) -> None:
-    """Apply a measurement's parameter settings to the defaults."""
-    by_name = {s.name: s for s in sets}
-    m = workspace.measurements.index(measurement)
-    base: Path = ("measurements", m, "config", "parameters")
-    configs = measurement.config.parameters
-    position = {config.name: i for i, config in enumerate(configs)}
-    unused = []
-    for i, config in enumerate(configs):
-        if config.name in by_name:
-            _apply(workspace, (*base, i), config, by_name[config.name])
-        else:
-            unused.append((i, config.name))
-    _warn_of_misspelt_settings(base, unused, by_name.keys() - position.keys())
-    for s in sets:
-        if s.kind == "lumi" and not (s.auxdata and s.scale):
-            raise rejection(
-                workspace,
-                base,
-                "no 'auxdata' and 'sigmas' for the parameter 'lumi', which samples use; expected "
-                "for example {'name': 'lumi', 'auxdata': [1.0], 'sigmas': [0.02]}",
-            )
-        if s.kind == "lumi":
-            s.inits = s.inits or list(s.auxdata)
-            s.bounds = s.bounds or [(0.0, 10.0 * s.auxdata[0])]
-        _check_start(workspace, base, position, s)
-
-
-def _warn_of_misspelt_settings(
-    base: Path, unused: list[tuple[int, str]], without: Set[str]
-) -> None:
-    """Warn of settings that no parameter has if they look meant for one that is `without`.
-
-    Others are common and harmless: converters write settings of whatever they know, and a
-    background-only workspace has those of the signal strength.
-    """
-    spellings = Spellings(without) if unused else None
-    for i, name in unused:
-        meant = spellings and spellings.slip(name)
-        if meant:
-            warnings.warn(
-                f"{render((*base, i))}: settings for {show(name)}, which no sample uses (did you "
-                f"mean {show(meant)}?); they have no effect",
-                WorkspaceWarning,
-                stacklevel=5,
-            )
-
-
-def _apply(workspace: Workspace, path: Path, config: ParameterConfig, s: ParameterSet) -> None:
-    n = len(s.fixed)
-
-    def checked(key: str, values: tuple[Any, ...], allowed: bool = True) -> list[Any]:
-        if not allowed:
-            raise rejection(
-                workspace,
-                (*path, key),
-                f"{show(config.name)} is a {s.kind} parameter and has no '{key}'",
-            )
-        if len(values) != n:
-            raise rejection(
-                workspace,
-                (*path, key),
-                f"found {len(values)} values for {show(config.name)}, expected {n}",
-            )
-        return list(values)
-
-    if config.inits is not None:
-        s.inits = checked("inits", config.inits)
-    if config.bounds is not None:
-        s.bounds = checked("bounds", config.bounds)
-    if config.auxdata is not None:
-        s.auxdata = checked("auxdata", config.auxdata, s.constraint != "none")
-    if config.sigmas is not None:
-        s.scale = checked("sigmas", config.sigmas, _WIDTH_KEY.get(s.kind) == "sigmas")
-        s.uncertainty = []
-    if config.factors is not None:
-        s.scale = checked("factors", config.factors, _WIDTH_KEY.get(s.kind) == "factors")
-        s.uncertainty = []
-    if config.fixed is not None:
-        fixed = (config.fixed,) * n if isinstance(config.fixed, bool) else config.fixed
-        s.fixed = checked("fixed", fixed)
-
-
-def _check_start(
-    workspace: Workspace, base: Path, position: dict[str, int], s: ParameterSet
-) -> None:
-    """Reject bounds that cross, starting values outside them, and impossible constraints."""
-    path = (*base, position[s.name]) if s.name in position else base
-    for init, (lower, upper) in zip(s.inits, s.bounds, strict=True):
-        if not lower <= upper:
-            raise rejection(
-                workspace,
-                (*path, "bounds"),
-                f"found [{lower:g}, {upper:g}] for {show(s.name)}, expected lower <= upper",
-            )
-        if not lower <= init <= upper:
-            raise rejection(
-                workspace,
-                (*path, "inits"),
-                f"found {init:g} for {show(s.name)}, expected a value within its bounds "
-                f"[{lower:g}, {upper:g}]",
-            )
-    if s.kind == "lumi" and s.auxdata[0] <= 0:
-        raise rejection(workspace, (*path, "auxdata"), f"found {s.auxdata[0]:g}, expected > 0")
-    for x in s.auxdata:
-        if not abs(x) < 1 / _SMALLEST:
-            raise rejection(
-                workspace, (*path, "auxdata"), f"found {x:g}, which cannot be computed with"
-            )
-    for x in s.scale:
-        if not _SMALLEST < x < 1 / _SMALLEST:
-            raise rejection(
-                workspace,
-                path,
-                f"the uncertainties of {show(s.name)} make a constraint of width {x:g}, which "
-                "cannot be computed with",
-            )
-    if s.constraint == "poisson" and min(s.auxdata) < 0:
-        raise rejection(
-            workspace, (*path, "auxdata"), f"found {min(s.auxdata):g}, expected values >= 0"
-        )
-    if s.constraint == "poisson" and min(s.scale) <= 0:
-        raise rejection(
-            workspace, (*path, "factors"), f"found {min(s.scale):g}, expected values > 0"
-        )

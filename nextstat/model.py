@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,8 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._compile import Compiled, compile_workspace
+from nextstat._measurement import choose_poi
 from nextstat._reading import MAX_BYTES
-from nextstat._rejection import show, unknown
-from nextstat._schema import Measurement, Workspace
-from nextstat._spelling import Spellings
-from nextstat.exceptions import WorkspaceError, WorkspaceWarning
 from nextstat.workspace import Patch, Source, load
 
 Vector = npt.NDArray[np.float64]
@@ -335,7 +331,7 @@ def from_pyhf(
     spec = load(workspace, patch=patch, max_bytes=max_bytes)
     chosen = spec.measurement(measurement)
     compiled = compile_workspace(spec, chosen)
-    name = _choose_poi(spec, chosen, compiled, poi, patched=patch is not None)
+    name = choose_poi(spec, chosen, compiled.parameters, poi, patched=patch is not None)
     observed = {observation.name: observation.data for observation in spec.observations}
     counts = [x for channel in compiled.channels for x in observed[channel]]
     return HistFactoryModel(compiled, counts, name, codes)
@@ -350,51 +346,3 @@ def _interpolation_codes(interpolation: tuple[str, str]) -> tuple[int, int]:
             f"interpolation is {interpolation!r}, expected (normsys code, histosys code) from "
             f"{list(_NORM_CODES)} and {list(_HISTO_CODES)}"
         ) from None
-
-
-def _choose_poi(
-    workspace: Workspace,
-    measurement: Measurement,
-    compiled: Compiled,
-    asked: str | None,
-    *,
-    patched: bool,
-) -> str | None:
-    """The parameter of interest, or None if the workspace holds no signal to scale."""
-    table = compiled.parameters
-    if asked is not None:
-        if asked and asked not in table.names:
-            raise WorkspaceError(f"poi: {unknown('parameter', str(asked), table.names)}")
-        return asked or None
-    poi = measurement.config.poi
-    if not poi or poi in table.names:
-        return poi or None
-    m = workspace.measurements.index(measurement)
-    path = f"$.measurements[{m}].config.poi"
-    if poi in table.slices:
-        raise WorkspaceError(
-            f"{path}: found {show(poi)}, which has one parameter per bin; expected a single "
-            f"parameter, such as {show(poi + '[0]')}"
-        )
-    reason = _reason_to_doubt(poi, compiled, patched=patched)
-    if reason:
-        warnings.warn(
-            f"{path}: no sample carries {show(poi)} ({reason}); the model has no parameter of "
-            "interest, unless poi= chooses one",
-            WorkspaceWarning,
-            stacklevel=3,
-        )
-    return None
-
-
-def _reason_to_doubt(poi: str, compiled: Compiled, *, patched: bool) -> str | None:
-    """Why a workspace is perhaps not meant to be without its parameter of interest."""
-    table = compiled.parameters
-    factors = [name for name, s in table.slices.items() if table.kinds[s.start] == "normfactor"]
-    meant = Spellings(factors).slip(poi)
-    if meant:
-        return f"did you mean {show(meant)}?"
-    if patched:
-        return "the patch has added no signal"
-    signal = next((name for name in compiled.samples if name.lower() in ("signal", "sig")), None)
-    return f"there is a sample {show(signal)}" if signal else None

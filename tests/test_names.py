@@ -286,7 +286,7 @@ def test_scan_of_a_parameter_called_like_the_scan() -> None:
 
 def test_many_misspelt_names_take_linear_time() -> None:
     names = [f"systematic_uncertainty_{i}" for i in range(20_000)]
-    start = time.perf_counter()
+    start = time.process_time()
     spellings = Spellings(names)
     assert not any(map(spellings.slip, (f"systematic_uncertainty_x{i}" for i in range(20_000))))
-    assert time.perf_counter() - start < 20.0
+    assert time.process_time() - start < 20.0

@@ -334,11 +334,11 @@ def test_published_patch_sets(name: str, n: int) -> None:
     folder = FORMATS / "patchsets" / name
     held = PatchSet(folder / "patchset.json.gz")
     assert len(held) == len(held.names) == n
-    start = time.perf_counter()
+    start = time.process_time()
     for point in list(held)[:5]:
         model = nextstat.from_pyhf(folder / "BkgOnly.json.gz", patch=(held, point.name))
         assert model.poi == "mu_SIG"
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
     document = json.loads(gzip.decompress((folder / "BkgOnly.json.gz").read_bytes()))
     document["observations"][0]["data"][0] += 1
     with pytest.raises(WorkspaceError, match="is for another workspace"):
@@ -355,11 +355,11 @@ def doubling(n: int) -> list[dict[str, Any]]:
 
 
 def test_copies_of_copies_end() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     message = r"^patch\[\d+\]: what the patch copies grows to more than 15625 bytes of text; if"
     with pytest.raises(WorkspaceError, match=message):
         load(background(), patch=doubling(100), max_bytes=1_000_000)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
     with pytest.raises(WorkspaceError, match="grows to more than 4194304 bytes"):
         load(background(), patch=doubling(100))
 
