@@ -113,25 +113,33 @@ class PatchSet:
         self.values = tuple(point.values for point in points)
         self._patches = tuple(patches)
         self._check()
-        self._index: dict[Any, int] = {name: i for i, name in enumerate(self.names)}
-        self._index |= {values: i for i, values in enumerate(self.values)}
+        by_name = {name: i for i, name in enumerate(self.names)}
+        self._index: dict[Any, int] = by_name | {v: i for i, v in enumerate(self.values)}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_index" in self.__dict__:
+            raise AttributeError(f"PatchSet is immutable; cannot set {name!r}")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"PatchSet is immutable; cannot delete {name!r}")
 
     def _check(self) -> None:
         """Raise for what the classes of the schema cannot say."""
         if not self.digests:
-            reject(("metadata", "digests"), "found an empty object, expected 'sha256' or 'md5'")
+            _reject(("metadata", "digests"), "found an empty object, expected 'sha256' or 'md5'")
         seen: dict[object, int] = {}
         for i, point in enumerate(self):
             path: Path = ("patches", i, "metadata")
             if len(point.values) != len(self.labels):
                 message = f"found {len(point.values)} values, expected one for each of the "
-                reject((*path, "values"), f"{message}{len(self.labels)} labels", point)
+                _reject((*path, "values"), f"{message}{len(self.labels)} labels", point)
             for key, what in zip(("name", "values"), point, strict=True):
                 first = seen.setdefault(what, i)
                 if first != i:
                     there = render(("patches", first), _ROOT)
                     message = f"duplicate {key} {_shown(what)}, already used at {there}"
-                    reject((*path, key), message, point)
+                    _reject((*path, key), message, point)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -248,7 +256,7 @@ def _shown(values: object) -> str:
     return show(values)
 
 
-def reject(path: Path, message: str, point: Point | None = None) -> NoReturn:
+def _reject(path: Path, message: str, point: Point | None = None) -> NoReturn:
     """Raise the error for `message` at `path` of a patch set."""
     which = f" [patch {show(point.name)}]" if point else ""
     raise WorkspaceError(f"{render(path, _ROOT)}: {message}{which}")

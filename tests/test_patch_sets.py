@@ -96,6 +96,10 @@ def test_operations_are_given_out_as_copies() -> None:
     held = PatchSet(source)
     source["patches"][0]["patch"].clear()
     assert held["p_1"] == signal(3.0, 2.0)
+    with pytest.raises(AttributeError, match="immutable"):
+        held.names = ()
+    with pytest.raises(AttributeError, match="immutable"):
+        del held.names
 
 
 # Digests ------------------------------------------------------------------------------------------
