@@ -6,18 +6,19 @@ what finds that something is wrong; what and where is worked out afterwards.
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter, itemgetter, mul
 from typing import Any
 
 from nextstat._rejection import Path, names_on, rejection, render, show, suggestion
 from nextstat._schema import (
     Channel,
     HistoSys,
+    Lumi,
     Measurement,
     Modifier,
+    NormFactor,
     NormSys,
     Sample,
     ShapeFactor,
@@ -26,7 +27,7 @@ from nextstat._schema import (
     Workspace,
     kind,
 )
-from nextstat.exceptions import WorkspaceWarning
+from nextstat._spelling import canonical
 
 _MAY_SHARE_A_NAME: set[type[Modifier]] = {NormSys, HistoSys}
 _PER_BIN: set[type[Modifier]] = {ShapeSys, ShapeFactor}
@@ -57,6 +58,10 @@ def check(workspace: Workspace) -> None:
             uses |= _check_sample(workspace, (*path, j), sample, n_bins)
         _check_yields(workspace, path, channel, counts[channel.name])
     _check_sharing(workspace, uses)
+    used = set(map(itemgetter(0), uses))
+    for i, measurement in enumerate(workspace.measurements):
+        _check_widths(workspace, ("measurements", i, "config", "parameters"), measurement, used)
+    _check_twins(workspace, used)
 
 
 def _check_names(workspace: Workspace, path: Path, items: Sequence[Any]) -> None:
@@ -78,6 +83,45 @@ def _check_parameters(workspace: Workspace, path: Path, measurement: Measurement
                 raise rejection(workspace, (*path, i, "bounds", j), message)
 
 
+def _check_widths(
+    workspace: Workspace, path: Path, measurement: Measurement, used: set[str]
+) -> None:
+    """Reject constraints of no width on parameters in use; converters write others."""
+    for i, parameter in enumerate(measurement.config.parameters):
+        for j, sigma in enumerate(parameter.sigmas or ()):
+            if sigma == 0.0 and parameter.name in used:
+                message = (
+                    "found 0, expected a number > 0 since samples use the parameter; to hold it, "
+                    "write 'fixed': true beside any positive width"
+                )
+                raise rejection(workspace, (*path, i, "sigmas", j), message)
+
+
+def _check_twins(workspace: Workspace, used: set[str]) -> None:
+    """Reject names that look the same and are not, for they would make two of one thing."""
+    configs = [measurement.config for measurement in workspace.measurements]
+    settings = [parameter.name for config in configs for parameter in config.parameters]
+    channels = [channel.name for channel in workspace.channels]
+    samples = {sample.name for channel in workspace.channels for sample in channel.samples}
+    groups: list[tuple[str, str, Iterable[str]]] = [
+        ("channels", "channels", [*channels, *(o.name for o in workspace.observations)]),
+        ("channels", "samples", samples),
+        ("channels", "parameters", {*used, *settings, *(c.poi for c in configs if c.poi)}),
+        ("measurements", "measurements", [m.name for m in workspace.measurements]),
+    ]
+    for key, what, names in groups:
+        first: dict[str, str] = {}
+        for name in () if all(map(str.isascii, names)) else sorted(names):
+            twin = first.setdefault(canonical(name), name)
+            if twin != name:
+                one, other, best = (text[:200] for text in (twin, name, canonical(name)))
+                message = (
+                    f"names of {what} that look the same are spelt in two ways, {one!a} and "
+                    f"{other!a}; expected one of them throughout, best {best!a}"
+                )
+                raise rejection(workspace, (key,), message)
+
+
 def _paired_counts(workspace: Workspace) -> dict[str, tuple[float, ...]]:
     """Observed counts by channel name."""
     counts = {observation.name: observation.data for observation in workspace.observations}
@@ -89,11 +133,6 @@ def _paired_counts(workspace: Workspace) -> dict[str, tuple[float, ...]]:
     for i, (name, data) in enumerate(counts.items()):
         if name in n_bins:
             _check_length(workspace, ("observations", i, "data"), data, n_bins[name])
-        else:
-            message = (
-                f"$.observations[{i}].name: {show(name)} is no channel of this workspace; ignored"
-            )
-            warnings.warn(message, WorkspaceWarning, stacklevel=4)
     return counts
 
 
@@ -135,28 +174,51 @@ def _check_sample(
 def _check_yields(
     workspace: Workspace, path: Path, channel: Channel, counts: tuple[float, ...]
 ) -> None:
-    nominal = zip(*(sample.data for sample in channel.samples), strict=True)
-    for b, (yields, count) in enumerate(zip(nominal, counts, strict=True)):
-        total = sum(yields)
-        if total < 0:
-            message = f"nominal yields of bin {b} add up to {total:g}, expected a sum >= 0"
-            raise rejection(workspace, path, message)
-        if count > 0 and not any(yields) and not _may_fill(channel, b):
+    """Reject bins with events in which none can be expected, or fewer than none at the start."""
+    nominal = list(zip(*(sample.data for sample in channel.samples), strict=True))
+    bins = [b for b, count in enumerate(counts) if count > 0 and sum(nominal[b]) <= 0.0]
+    if not bins:
+        return
+    added = [
+        modifier.data
+        for sample in channel.samples
+        for modifier in sample.modifiers
+        if isinstance(modifier, HistoSys)
+    ]
+    starts = [_start_factors(measurement, channel) for measurement in workspace.measurements]
+    for b in bins:
+        yields, observed = nominal[b], f"{counts[b]:g}"
+        if not any(yields) and not any(data.lo_data[b] or data.hi_data[b] for data in added):
             message = (
                 f"zero expected events in bin {b} of channel {show(channel.name)} "
-                f"where {count:g} were observed"
+                f"where {observed} were observed"
+            )
+            raise rejection(workspace, path, message)
+        if sum(yields) < 0 and all(
+            factors and sum(map(mul, factors, yields)) < 0.0 for factors in starts
+        ):
+            message = (
+                f"nominal yields of bin {b} add up to {sum(yields):g}, expected a sum >= 0 at the "
+                "starting values of the parameters, which 'inits' in a measurement's parameters "
+                f"can change, since {observed} events were observed there"
             )
             raise rejection(workspace, path, message)
 
 
-def _may_fill(channel: Channel, b: int) -> bool:
-    """Whether a modifier can give an empty bin events: only additive ones can."""
-    return any(
-        modifier.data.lo_data[b] or modifier.data.hi_data[b]
-        for sample in channel.samples
-        for modifier in sample.modifiers
-        if isinstance(modifier, HistoSys)
-    )
+def _start_factors(measurement: Measurement, channel: Channel) -> list[float] | None:
+    """Factor of each sample at the starting values; None where it would have to be worked out."""
+    starts = {
+        parameter.name: parameter.inits or (parameter.name == "lumi" and parameter.auxdata)
+        for parameter in measurement.config.parameters
+    }
+    factors = [1.0] * len(channel.samples)
+    for i, sample in enumerate(channel.samples):
+        for modifier in sample.modifiers:
+            start = starts.get(modifier.name)
+            if start and not isinstance(modifier, NormFactor | Lumi):
+                return None
+            factors[i] *= start[0] if start else 1.0
+    return factors
 
 
 def _check_sharing(workspace: Workspace, uses: set[tuple[str, type[Modifier]]]) -> None:

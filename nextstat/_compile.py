@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._measurement import configure
 from nextstat._parameters import ParameterSet, ParameterTable
-from nextstat._rejection import Path, rejection, render, show, suggestion
+from nextstat._rejection import rejection, show
 from nextstat._schema import (
     Channel,
     HistoSys,
@@ -20,21 +20,19 @@ from nextstat._schema import (
     Measurement,
     NormFactor,
     NormSys,
-    ParameterConfig,
     Sample,
     ShapeFactor,
     ShapeSys,
     StatError,
     Workspace,
 )
-from nextstat.exceptions import WorkspaceWarning
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 _GAMMA_BOUNDS = (1e-10, 10.0)
 _FACTOR_BOUNDS = (0.0, 10.0)
 _ALPHA_BOUNDS = (-5.0, 5.0)
-_SMALLEST = 1e-100  # constraint widths and rates whose squares stay finite
+_CANCELLED = 1e-9  # sums of yields that are less, relative to their sizes, are rounding
 _CODES = {"none": 0, "gaussian": 1, "poisson": 2}
 
 
@@ -82,9 +80,10 @@ def compile_workspace(workspace: Workspace, measurement: Measurement) -> Compile
         for sample in sorted(channel.samples, key=lambda sample: sample.name):
             sample_of.append((c, position[sample.name]))
             walk.add(channel, sample)
+    _check_cancelling(workspace, walk.stat)
     sets = walk.parameter_sets()
     _check_distinct(workspace, sets)
-    _configure(workspace, measurement, sets)
+    configure(workspace, measurement, sets)
     return Compiled(
         channels=tuple(channel.name for channel in channels),
         channel_bins=tuple(len(channel.samples[0].data) for channel in channels),
@@ -111,6 +110,31 @@ def _check_distinct(workspace: Workspace, sets: list[ParameterSet]) -> None:
             owner[name] = s.name
 
 
+def _check_cancelling(workspace: Workspace, stat: dict[str, dict[str, _Sums]]) -> None:
+    """Reject uncertainties relative to yields that cancel: they would be dropped, or huge."""
+    for name, per_channel in stat.items():
+        for channel, sums in per_channel.items():
+            for b, (total, size, variance) in enumerate(zip(*sums, strict=True)):
+                if abs(total) < _CANCELLED * size and variance > 0.0:
+                    raise rejection(
+                        workspace,
+                        ("channels",),
+                        f"the yields of the samples that share the staterror {show(name)} cancel "
+                        f"in bin {b} of channel {show(channel)}: absolute ones add up to {size:g}, "
+                        f"signed ones to {total:g}, to which no uncertainty is relative; expected "
+                        "a sum that is not 0, or a staterror of another name for samples with "
+                        "negative yields",
+                    )
+
+
+class _Sums(NamedTuple):
+    """Sums over the samples of a channel that share a staterror, per bin."""
+
+    nominal: list[float]
+    size: list[float]  # of absolute yields
+    variance: list[float]  # of squared uncertainties
+
+
 class _Walk:
     """Gathers modifiers sample by sample; plain lists, because models have 10,000 of them."""
 
@@ -122,8 +146,7 @@ class _Walk:
         self.factor: tuple[list[str], list[int]] = ([], [])
         self.binwise: list[tuple[str, str, int]] = []  # name, channel, sample
         self.order: dict[type, dict[str, ParameterSet | None]] = defaultdict(dict)
-        # staterror name -> channel -> (summed nominal, summed squared uncertainty) per bin
-        self.stat: dict[str, dict[str, tuple[list[float], list[float]]]] = defaultdict(dict)
+        self.stat: dict[str, dict[str, _Sums]] = defaultdict(dict)  # by staterror and channel
 
     def add(self, channel: Channel, sample: Sample) -> None:
         s = self.n_samples
@@ -164,10 +187,13 @@ class _Walk:
             order[kind][name] = made
 
     def _add_staterror(self, modifier: StatError, channel: str, sample: Sample) -> None:
-        zeros = [0.0] * len(sample.data)
-        nominal, variance = self.stat[modifier.name].setdefault(channel, (zeros, zeros[:]))
+        of_name = self.stat[modifier.name]
+        if channel not in of_name:
+            of_name[channel] = _Sums(*([0.0] * len(sample.data) for _ in range(3)))
+        nominal, size, variance = of_name[channel]
         for b, (expected, uncertainty) in enumerate(zip(sample.data, modifier.data, strict=True)):
             nominal[b] += expected
+            size[b] += abs(expected)
             variance[b] += uncertainty * uncertainty
 
     def parameter_sets(self) -> list[ParameterSet]:
@@ -234,12 +260,12 @@ class _Walk:
         }
 
 
-def _offsets(per_channel: dict[str, tuple[list[float], list[float]]]) -> dict[str, int]:
+def _offsets(per_channel: dict[str, _Sums]) -> dict[str, int]:
     offsets = {}
     total = 0
-    for channel, (nominal, _) in per_channel.items():
+    for channel, sums in per_channel.items():
         offsets[channel] = total
-        total += len(nominal)
+        total += len(sums.nominal)
     return offsets
 
 
@@ -259,7 +285,7 @@ def _per_bin_set(modifier: ShapeSys | ShapeFactor, sample: Sample) -> ParameterS
             [_FACTOR_BOUNDS] * n,
             [False] * n,
         )
-    acts = [y > 0 and u > 0 for y, u in zip(sample.data, modifier.data, strict=True)]
+    acts = [y != 0 and u > 0 for y, u in zip(sample.data, modifier.data, strict=True)]
     tau = [
         (y / u) * (y / u) if a else 1.0
         for a, y, u in zip(acts, sample.data, modifier.data, strict=True)
@@ -278,10 +304,10 @@ def _per_bin_set(modifier: ShapeSys | ShapeFactor, sample: Sample) -> ParameterS
     )
 
 
-def _staterror(name: str, per_channel: dict[str, tuple[list[float], list[float]]]) -> ParameterSet:
-    uncertainty = [math.sqrt(v) for _, variance in per_channel.values() for v in variance]
-    nominal = [y for nominal, _ in per_channel.values() for y in nominal]
-    relative = [u / y if y > 0 else 0.0 for y, u in zip(nominal, uncertainty, strict=True)]
+def _staterror(name: str, per_channel: dict[str, _Sums]) -> ParameterSet:
+    uncertainty = [math.sqrt(v) for sums in per_channel.values() for v in sums.variance]
+    nominal = [y for sums in per_channel.values() for y in sums.nominal]
+    relative = [u / abs(y) if y else 0.0 for y, u in zip(nominal, uncertainty, strict=True)]
     n = len(relative)
     return ParameterSet(
         name,
@@ -295,112 +321,3 @@ def _staterror(name: str, per_channel: dict[str, tuple[list[float], list[float]]
         [r or 1.0 for r in relative],
         uncertainty,
     )
-
-
-# Settings of a measurement ------------------------------------------------------------------------
-
-_WIDTH_KEY = {"lumi": "sigmas", "staterror": "sigmas", "shapesys": "factors"}
-
-
-def _configure(workspace: Workspace, measurement: Measurement, sets: list[ParameterSet]) -> None:
-    """Apply a measurement's parameter settings to the defaults."""
-    by_name = {s.name: s for s in sets}
-    m = workspace.measurements.index(measurement)
-    base: Path = ("measurements", m, "config", "parameters")
-    for i, config in enumerate(measurement.config.parameters):
-        if config.name in by_name:
-            _apply(workspace, (*base, i), config, by_name[config.name])
-        elif config.name != "lumi":  # converters write lumi settings whether or not it is used
-            warnings.warn(
-                f"{render((*base, i))}: settings for {show(config.name)}, which no sample "
-                f"uses{suggestion(config.name, by_name)}; they have no effect",
-                WorkspaceWarning,
-                stacklevel=4,
-            )
-    for s in sets:
-        if s.kind == "lumi" and not (s.auxdata and s.scale):
-            raise rejection(
-                workspace,
-                base,
-                "no 'auxdata' and 'sigmas' for the parameter 'lumi', which samples use; expected "
-                "for example {'name': 'lumi', 'auxdata': [1.0], 'sigmas': [0.02]}",
-            )
-        if s.kind == "lumi":
-            s.inits = s.inits or list(s.auxdata)
-            s.bounds = s.bounds or [(0.0, 10.0 * s.auxdata[0])]
-        _check_start(workspace, measurement, base, s)
-
-
-def _apply(workspace: Workspace, path: Path, config: ParameterConfig, s: ParameterSet) -> None:
-    n = len(s.fixed)
-
-    def checked(key: str, values: tuple[Any, ...], allowed: bool = True) -> list[Any]:
-        if not allowed:
-            raise rejection(
-                workspace,
-                (*path, key),
-                f"{show(config.name)} is a {s.kind} parameter and has no '{key}'",
-            )
-        if len(values) != n:
-            raise rejection(
-                workspace,
-                (*path, key),
-                f"found {len(values)} values for {show(config.name)}, expected {n}",
-            )
-        return list(values)
-
-    if config.inits is not None:
-        s.inits = checked("inits", config.inits)
-    if config.bounds is not None:
-        s.bounds = checked("bounds", config.bounds)
-    if config.auxdata is not None:
-        s.auxdata = checked("auxdata", config.auxdata, s.constraint != "none")
-    if config.sigmas is not None:
-        s.scale = checked("sigmas", config.sigmas, _WIDTH_KEY.get(s.kind) == "sigmas")
-        s.uncertainty = []
-    if config.factors is not None:
-        s.scale = checked("factors", config.factors, _WIDTH_KEY.get(s.kind) == "factors")
-        s.uncertainty = []
-    if config.fixed is not None:
-        fixed = (config.fixed,) * n if isinstance(config.fixed, bool) else config.fixed
-        s.fixed = checked("fixed", fixed)
-
-
-def _check_start(
-    workspace: Workspace, measurement: Measurement, base: Path, s: ParameterSet
-) -> None:
-    """Reject bounds that cross, starting values outside them, and impossible constraints."""
-    names = [config.name for config in measurement.config.parameters]
-    path = (*base, names.index(s.name)) if s.name in names else base
-    for init, (lower, upper) in zip(s.inits, s.bounds, strict=True):
-        if not lower <= upper:
-            raise rejection(
-                workspace,
-                (*path, "bounds"),
-                f"found [{lower:g}, {upper:g}] for {show(s.name)}, expected lower <= upper",
-            )
-        if not lower <= init <= upper:
-            raise rejection(
-                workspace,
-                (*path, "inits"),
-                f"found {init:g} for {show(s.name)}, expected a value within its bounds "
-                f"[{lower:g}, {upper:g}]",
-            )
-    if s.kind == "lumi" and s.auxdata[0] <= 0:
-        raise rejection(workspace, (*path, "auxdata"), f"found {s.auxdata[0]:g}, expected > 0")
-    for x in s.scale:
-        if not _SMALLEST < x < 1 / _SMALLEST:
-            raise rejection(
-                workspace,
-                path,
-                f"the uncertainties of {show(s.name)} make a constraint of width {x:g}, which "
-                "cannot be computed with",
-            )
-    if s.constraint == "poisson" and min(s.auxdata) < 0:
-        raise rejection(
-            workspace, (*path, "auxdata"), f"found {min(s.auxdata):g}, expected values >= 0"
-        )
-    if s.constraint == "poisson" and min(s.scale) <= 0:
-        raise rejection(
-            workspace, (*path, "factors"), f"found {min(s.scale):g}, expected values > 0"
-        )

@@ -61,8 +61,8 @@ class Width:
     def scale(self, nominal: Vector, uncertainty: Vector) -> tuple[Vector, npt.NDArray[np.bool_]]:
         """Scale of the constraints, and where there is one; 1 elsewhere, both (n_bins,)."""
         total = sum(nominal[cells] for cells in self.cells)
-        acts = (total > 0.0) & (uncertainty > 0.0)
-        ratio = np.divide(uncertainty, total, out=np.ones(len(uncertainty)), where=acts)
+        acts = (total != 0.0) & (uncertainty > 0.0)
+        ratio = np.divide(uncertainty, np.abs(total), out=np.ones(len(uncertainty)), where=acts)
         return ratio**-2 if self.poisson else ratio, acts
 
     def pull_back(
@@ -201,8 +201,8 @@ class ModelTemplates:
         Raises
         ------
         ValueError
-            If the samples of a bin add up to less than 0, a normsys factor is not positive, or a
-            variance or an uncertainty is negative.
+            If the samples of a bin add up to less than 0 at the starting values, a normsys factor
+            is not positive, or a variance or an uncertainty is negative.
         """
         model, compiled = self.model, self.model._compiled
         arrays = dict(compiled.arrays)
@@ -221,8 +221,6 @@ class ModelTemplates:
                 if (value < 0.0).any():
                     raise ValueError(f"{name!r} is negative: {value.min():g}, expected {field}s")
                 uncertainties[name] = np.sqrt(value) if field == "variance" else value.copy()
-        if arrays["nominal"].min() < 0.0:
-            self._check_sums(arrays["nominal"])
         for field in ("norm_lo", "norm_hi"):
             if arrays[field] is not compiled.arrays[field] and not (arrays[field] > 0.0).all():
                 raise ValueError(f"a normsys factor is {arrays[field].min():g}, expected > 0")
@@ -237,16 +235,10 @@ class ModelTemplates:
             arrays["constraint_scale"] = scale
             parameters = parameters.rescaled(scale, aux, fixed)
         changed = replace(compiled, arrays=arrays, parameters=parameters)
-        return Bound(self, model._with(changed), tuple(values), uncertainties)
-
-    def _check_sums(self, nominal: Vector) -> None:
-        model = self.model
-        totals = np.bincount(model._cell_bins, nominal, model.n_bins)
-        if (totals < 0.0).any():
-            raise ValueError(
-                f"nominal yields of {model._name_bins(totals < 0.0)} add up to {totals.min():g}, "
-                "expected a sum >= 0"
-            )
+        bound = Bound(self, model._with(changed), tuple(values), uncertainties)
+        if arrays["nominal"].min() < 0.0:
+            _check_sums(bound.model)
+        return bound
 
     def _constraints(
         self, nominal: Vector, uncertainties: dict[str, Vector]
@@ -269,6 +261,16 @@ class ModelTemplates:
             scale[width.where] = after
             fixed[width.where] = (fixed[width.where] & acted) | ~acts
         return scale, aux[table.constrained], fixed
+
+
+def _check_sums(model: HistFactoryModel) -> None:
+    """Raise ValueError where a fit would start below zero."""
+    totals = model.expected_data(model.init, include_auxdata=False)
+    if (totals < 0.0).any():
+        raise ValueError(
+            f"yields of {model._name_bins(totals < 0.0)} add up to {totals.min():g} at the "
+            "starting values, expected a sum >= 0"
+        )
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class ParameterTable:
     def _set_scale(self, scale: Vector) -> None:
         aux = np.full(len(scale), np.nan)
         aux[self.constrained] = self.auxdata
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             self.tau: Vector = _frozen(np.where(self.poisson, scale, np.nan))
             self.centre: Vector = _frozen(np.where(self.poisson, aux / scale, aux))
             width = np.where(self.poisson, 1.0 / np.sqrt(scale), scale)

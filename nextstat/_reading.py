@@ -2,74 +2,150 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import math
 import os
 import re
+import sys
 import zlib
+from collections import Counter
 from collections.abc import Mapping
-from numbers import Real
-from typing import Any
+from numbers import Integral, Real
+from typing import IO, Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from nextstat._recognition import recognise, recognise_text
 from nextstat._rejection import listing, rejection, show
 from nextstat.exceptions import WorkspaceError
 
+Readable: TypeAlias = "str | bytes | os.PathLike[str] | IO[bytes] | IO[str]"
 
-def read(source: str | bytes | os.PathLike[str], opening: str, root: str = "$") -> bytes:
-    """JSON text given as such or as a path; its first character must be one of `opening`."""
+MAX_BYTES = 2**28  # four times the largest published file, 57 MB
+
+_MARK = codecs.BOM_UTF8
+_CHUNK = 2**20
+
+
+def read(source: Readable, opening: str, root: str = "$", *, max_bytes: int = MAX_BYTES) -> bytes:
+    """JSON text given as such, as a path or as an open file, without its byte order mark.
+
+    Parameters
+    ----------
+    source : str, bytes, path or open file
+    opening : str
+        Characters one of which must come first.
+    root : str
+        What messages call the document.
+    max_bytes : int
+        Most that a file may hold, after decompression.
+
+    Raises
+    ------
+    WorkspaceError
+        If there is nothing to read, too much, or something else than JSON.
+    """
     expected = f"expected JSON that starts with {' or '.join(map(repr, opening))}, or a path to it"
-    start = rf"\s*[{re.escape(opening)}]"
-    if isinstance(source, str) and re.match(start, source):
-        return source.encode(errors="surrogatepass")
-    if isinstance(source, bytes) and re.match(start.encode(), source):
-        return source
+    if isinstance(source, str | bytes):
+        given = source.encode(errors="surrogatepass") if isinstance(source, str) else source
+        given = given.removeprefix(_MARK)
+        if re.match(rb"\s*[" + re.escape(opening).encode() + rb"]", given):
+            return given
     try:
-        path = os.fsdecode(source)
+        if hasattr(source, "read"):
+            name = getattr(source, "name", type(source).__name__)
+            head, text = _head_and_text(source, opening, max_bytes)
+        else:
+            name = os.fsdecode(source)
+            with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
+                head, text = _head_and_text(file, opening, max_bytes)
     except TypeError:
-        raise WorkspaceError(f"{root}: found a {type(source).__name__}, {expected}") from None
-    try:
-        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
-            head = file.peek(256).lstrip()[:16]
-            fits = not head or chr(head[0]) in opening
-            text = file.read() if fits else b""  # Do not read what cannot be JSON.
+        what = recognise(source) or f"a {type(source).__name__}"
+        raise WorkspaceError(f"{root}: found {what}, {expected}") from None
     except FileNotFoundError:
-        raise WorkspaceError(f"{root}: no such file {show(path)}, {expected}") from None
+        note = _note(given) if isinstance(source, str | bytes) else ""
+        raise WorkspaceError(f"{root}: no such file {show(name)}{note}, {expected}") from None
     except (OSError, ValueError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WorkspaceError(f"{root}: cannot read {show(path)} ({reason}), {expected}") from None
-    if not fits:
-        raise WorkspaceError(f"{root}: file {show(path)} starts with {head!r}, {expected}")
-    if not text:
-        raise WorkspaceError(f"{root}: file {show(path)} is empty, {expected}")
+        note = _note(given) if isinstance(source, str | bytes) else ""
+        reason = str(getattr(error, "strerror", None) or error)[:200]
+        message = f"{root}: cannot read {show(name)} ({reason}){note}, {expected}"
+        raise WorkspaceError(message) from None
+    except MemoryError:
+        raise WorkspaceError(f"{root}: file {show(name)} does not fit into memory") from None
+    _check_text(head, text, opening, f"{root}: file {show(name)}", expected)
+    if len(text) > max_bytes:
+        raise WorkspaceError(
+            f"{root}: file {show(name)} holds more than {max_bytes} bytes of text; if that is "
+            f"meant, raise the limit, max_bytes={max_bytes}"
+        )
     return text
 
 
+def _head_and_text(file: Any, opening: str, max_bytes: int) -> tuple[bytes, bytes]:
+    """First bytes, and all up to one more than the limit if they may be JSON."""
+
+    def more(n: int) -> bytes:
+        part = file.read(n)
+        return part.encode(errors="surrogatepass") if isinstance(part, str) else part
+
+    head = more(_CHUNK).removeprefix(_MARK)
+    first = head[:4096].lstrip()[:1]
+    if first and first not in opening.encode():
+        return head, b""  # Do not read what cannot be JSON.
+    parts = [head]
+    left = max_bytes + 1 - len(head)
+    while left > 0 and (part := more(min(left, _CHUNK))):
+        parts.append(part)
+        left -= len(part)
+    return head, b"".join(parts)
+
+
+def _check_text(head: bytes, text: bytes, opening: str, which: str, expected: str) -> None:
+    """Reject what does not start like the JSON that is expected."""
+    if not head:
+        raise WorkspaceError(f"{which} is empty, {expected}")
+    if not text:
+        start = head[:4096].lstrip()[:16]
+        raise WorkspaceError(f"{which} starts with {start!r}{_note(head)}, {expected}")
+
+
+def _note(head: bytes) -> str:
+    """What a text is that is no JSON of the kind wanted, and what to do, if that is known."""
+    what = recognise_text(head)
+    return f"; it is {what}" if what else ""
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise WorkspaceError(
-                f"$: the key {show(key)} stands {keys.count(key)} times in one object, whose keys "
-                f"are {listing(keys)}; expected it once"
-            )
-    return dict(pairs)
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        (key, n), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise WorkspaceError(
+            f"$: the key {show(key)} stands {n} times in one object, whose keys are "
+            f"{listing(document)}; expected it once"
+        )
+    return document
 
 
 def parse(text: bytes, root: str = "$") -> Any:
-    """Plain data from JSON text; every number in it is finite, every key distinct."""
+    """Plain data from JSON text; every number in it is finite, every key distinct.
+
+    Integers stay integers: digests are of documents as they are written.
+    """
     try:
-        document = msgspec.json.decode(text)
-        json.loads(text, object_pairs_hook=_distinct)
-        return document
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        msgspec.json.decode(text)  # is strict: no NaN, no 1e999, no lone surrogates
+        return json.loads(text, object_pairs_hook=_distinct)
+    except WorkspaceError as error:
+        raise WorkspaceError(str(error).replace("$", root, 1)) from None
+    except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # The slower parser says where it stops, and `plain` finds NaN, Infinity and 1e999.
     try:
-        document = json.loads(text.decode(), parse_int=float)
+        document = json.loads(text.decode(), parse_int=float, object_pairs_hook=_distinct)
+    except WorkspaceError as error:
+        raise WorkspaceError(str(error).replace("$", root, 1)) from None
     except json.JSONDecodeError as error:
         end = " (the text ends there: truncated?)" * (error.pos >= len(error.doc.rstrip()))
         raise WorkspaceError(
@@ -124,23 +200,33 @@ def _plain_at(value: Any, trail: list[str | int]) -> Any:
             trail.pop()
         return items
     if isinstance(value, Real):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise _UnfitError(f"found {number}, expected a finite number")
-        return number
+        return _plain_number(value)
     if isinstance(value, Struct):  # a Workspace put together by hand
         config = value.__struct_config__
         tag = {} if config.tag is None else {config.tag_field: config.tag}
-        return _plain_at({**tag, **asdict(value)}, trail)
+        given = asdict(value)
+        if config.omit_defaults:
+            given = {key: item for key, item in given.items() if item is not None}
+        return _plain_at({**tag, **given}, trail)
     if hasattr(value, "tolist"):  # NumPy arrays and their like
         return _plain_at(value.tolist(), trail)
     raise _UnfitError(f"found a {type_.__name__}, expected a JSON value")
 
 
+def _plain_number(value: Real) -> float | int:
+    """An integer as such, as digests need it; any other number as a float."""
+    if isinstance(value, Integral) and abs(int(value)) <= sys.float_info.max:
+        return int(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _UnfitError(f"found {number}, expected a finite number")
+    return number
+
+
 def _plain_text(text: str) -> str:
     if not text.isascii() and re.search("[\ud800-\udfff]", text):
-        raise _UnfitError(f"found {text!a}, expected a string without lone surrogates")
+        raise _UnfitError(f"found {text[:200]!a}, expected a string without lone surrogates")
     return str.__str__(text)

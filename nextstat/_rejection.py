@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from msgspec import Struct, inspect
 
+from nextstat._spelling import canonical
 from nextstat.exceptions import WorkspaceError
 
 Path: TypeAlias = tuple[str | int, ...]
 
 _NOUNS = {
+    "patches": "patch",
     "channels": "channel",
     "samples": "sample",
     "modifiers": "modifier",
@@ -22,6 +26,9 @@ _NOUNS = {
     "measurements": "measurement",
     "parameters": "parameter",
 }
+_LONGEST_STEP = 80
+_MOST_STEPS = 8  # at either end of a path
+_TAG_NOUNS = {"type": "modifier type", "op": "operation"}
 
 
 def show(value: object) -> str:
@@ -49,7 +56,12 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     """Ask whether the name nearest to `word` was meant; empty if none is near."""
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word[:200].lower(), by_lower, n=1)
-    return f" (did you mean {show(by_lower[near[0]])}?)" if near else ""
+    if not near:
+        return ""
+    name = by_lower[near[0]]
+    if canonical(name) == canonical(word):  # which look the same
+        return f" (did you mean {name[:200]!a}? This is {word[:200]!a})"
+    return f" (did you mean {show(name)}?)"
 
 
 def unknown(noun: str, word: str, names: Iterable[str]) -> str:
@@ -61,13 +73,17 @@ def unknown(noun: str, word: str, names: Iterable[str]) -> str:
 
 def render(path: Path, root: str = "$") -> str:
     """JSON path as text: `$.channels[0].name`."""
-    text = root
+    steps = []
     for step in path:
-        if isinstance(step, str) and step.isidentifier():
-            text += f".{step}"
+        if isinstance(step, str) and len(step) > _LONGEST_STEP:
+            steps.append(f"[{step[:_LONGEST_STEP]!r}...]")
+        elif isinstance(step, str) and step.isidentifier():
+            steps.append(f".{step}")
         else:
-            text += f"[{show(step)}]"
-    return text
+            steps.append(f"[{show(step)}]")
+    if len(steps) > 2 * _MOST_STEPS:
+        steps[_MOST_STEPS:-_MOST_STEPS] = [" ... "]
+    return root + "".join(steps)
 
 
 def names_on(path: Path, document: object) -> str:
@@ -97,6 +113,9 @@ def rejection(document: object, path: Path, message: str, *, root: str = "$") ->
     return WorkspaceError(f"{render(path, root)}: {message}" + (f" [{names}]" if names else ""))
 
 
+type_info = functools.cache(inspect.type_info)  # which takes a millisecond
+
+
 def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Path, str] | None:
     """First place where plain JSON data departs from a type, and what is wrong there.
 
@@ -105,7 +124,7 @@ def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Pa
     value : object
         dicts, lists, strings, numbers, booleans and None.
     expected : msgspec.inspect.Type
-        What `msgspec.inspect.type_info` says of the type.
+        What `type_info` says of the type.
     path : tuple
         Where `value` lies in the document.
 
@@ -114,8 +133,8 @@ def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Pa
     tuple of (path, message), or None if the value has the type
     """
     match expected:
-        case inspect.UnionType(types=types):
-            return _union_mismatch(value, types, path)
+        case inspect.UnionType():
+            return _union_mismatch(value, expected, path)
         case inspect.StructType() if isinstance(value, dict):
             return _struct_mismatch(value, expected, path)
         case inspect.VarTupleType(item_type=item, min_length=least) if isinstance(value, list):
@@ -133,8 +152,11 @@ def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Pa
         case inspect.LiteralType(values=values):
             if value in values:
                 return None
-        case inspect.StrType():
-            if isinstance(value, str):
+        case inspect.StrType(pattern=pattern):
+            if isinstance(value, str) and (pattern is None or re.search(pattern, value)):
+                return None
+        case inspect.IntType():
+            if type(value) is int:
                 return None
         case inspect.BoolType():
             if isinstance(value, bool):
@@ -142,7 +164,7 @@ def mismatch(value: object, expected: inspect.Type, path: Path = ()) -> tuple[Pa
         case inspect.NoneType():
             if value is None:
                 return None
-        case inspect.AnyType():
+        case inspect.AnyType() | inspect.RawType():
             return None
     return path, f"found {show(value)}, expected {_describe(expected)}"
 
@@ -154,24 +176,24 @@ def _first(problems: Iterable[tuple[Path, str] | None]) -> tuple[Path, str] | No
 def _struct_mismatch(
     value: dict[str, object], expected: inspect.StructType, path: Path
 ) -> tuple[Path, str] | None:
-    keys = [field.name for field in expected.fields]
+    keys = [field.encode_name for field in expected.fields]
     known = keys if expected.tag_field is None else [*keys, expected.tag_field]
     for key in value:
         if key not in known and expected.forbid_unknown_fields:
             return (*path, key), unknown("key", key, known)
     for field in expected.fields:
-        if field.required and field.name not in value:
-            return path, f"missing key {field.name!r}, expected {_describe(field.type)} there"
+        if field.required and field.encode_name not in value:
+            expectation = f"expected {_describe(field.type)} there"
+            return path, f"missing key {field.encode_name!r}, {expectation}"
     return _first(
-        mismatch(value[field.name], field.type, (*path, field.name))
+        mismatch(value[field.encode_name], field.type, (*path, field.encode_name))
         for field in expected.fields
-        if field.name in value
+        if field.encode_name in value
     )
 
 
-def _union_mismatch(
-    value: object, types: tuple[inspect.Type, ...], path: Path
-) -> tuple[Path, str] | None:
+def _union_mismatch(value: object, union: inspect.UnionType, path: Path) -> tuple[Path, str] | None:
+    types = union.types
     structs = {t.tag: t for t in types if isinstance(t, inspect.StructType)}
     if not structs:
         problems = [mismatch(value, each, path) for each in types]
@@ -179,18 +201,18 @@ def _union_mismatch(
             return None
         # A problem inside the value says more than that the value fits no alternative.
         deeper = _first(problem for problem in problems if problem and problem[0] != path)
-        choices = " or ".join(_describe(each) for each in types)
-        return deeper or (path, f"found {show(value)}, expected {choices}")
+        return deeper or (path, f"found {show(value)}, expected {_describe(union)}")
     if not isinstance(value, dict):
         return path, f"found {show(value)}, expected an object"
     tags = [str(tag) for tag in structs]
-    if "type" not in value:
-        return path, f"missing key 'type', expected one of {listing(tags)} there"
-    tag = value["type"]
+    key = str(next(iter(structs.values())).tag_field)
+    if key not in value:
+        return path, f"missing key {key!r}, expected one of {listing(tags)} there"
+    tag = value[key]
     if not isinstance(tag, str):
-        return (*path, "type"), f"found {show(tag)}, expected one of {listing(tags)}"
+        return (*path, key), f"found {show(tag)}, expected one of {listing(tags)}"
     if tag not in structs:
-        return (*path, "type"), unknown("modifier type", tag, tags)
+        return (*path, key), unknown(_TAG_NOUNS[key], tag, tags)
     return _struct_mismatch(value, structs[tag], path)
 
 
@@ -208,9 +230,13 @@ def _describe(expected: inspect.Type) -> str:
         case inspect.LiteralType(values=values):
             return listing(map(str, values))
         case inspect.UnionType(types=types):
-            return " or ".join(_describe(each) for each in types)
-        case inspect.StrType():
-            return "a string"
+            return " or ".join(dict.fromkeys(_describe(each) for each in types))
+        case inspect.StrType(pattern=pattern):
+            return "a string" + (f" like {pattern}" if pattern else "")
+        case inspect.IntType():
+            return "a number"
+        case inspect.AnyType() | inspect.RawType():
+            return "a value"
         case inspect.BoolType():
             return "true or false"
         case inspect.NoneType():

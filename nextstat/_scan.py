@@ -20,6 +20,7 @@ from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
 from nextstat._profile import INFINITE, ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
+from nextstat._spelling import set_apart
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -66,11 +67,15 @@ class Scan(ReadOnly):
         }
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per value."""
+        """One row per value: the parameter, by its name, and twice_delta_nll.
+
+        A parameter that is called so is "param/twice_delta_nll".
+        """
         import pandas as pd
 
+        [name] = set_apart([self.parameter], ["twice_delta_nll"], "param/")
         frame: pd.DataFrame = pd.DataFrame(
-            {self.parameter: self.values, "twice_delta_nll": self.twice_delta_nll}
+            {name: self.values, "twice_delta_nll": self.twice_delta_nll}
         )
         return frame
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from nextstat._rejection import unknown
 from nextstat.exceptions import WorkspaceError
 
 Numbers: TypeAlias = Annotated[tuple[float, ...], Meta(min_length=1)]
 NonNegative: TypeAlias = Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(min_length=1)]
-Positive: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0)], ...], Meta(min_length=1)]
 Factor: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
@@ -123,7 +122,7 @@ class ParameterConfig(_Record, frozen=True, omit_defaults=True):
     inits: Numbers | None = None
     bounds: Annotated[tuple[tuple[float, float], ...], Meta(min_length=1)] | None = None
     auxdata: Numbers | None = None
-    sigmas: Positive | None = None
+    sigmas: NonNegative | None = None
     factors: Numbers | None = None
     fixed: bool | tuple[bool, ...] | None = None
 
@@ -142,23 +141,93 @@ class Measurement(_Record, frozen=True):
     config: MeasurementConfig
 
 
-class PatchName(Struct, frozen=True, gc=False):
-    """Metadata of a patch: the name it is looked up by."""
+class _Operation(Struct, frozen=True, gc=False, tag_field="op", tag=str.lower):
+    """Base of the operations of RFC 6902; further keys mean nothing there."""
 
-    name: str
-
-
-class NamedPatch(Struct, frozen=True, gc=False):
-    """One patch of a patch set; the operations are checked when they are applied."""
-
-    metadata: PatchName
-    patch: tuple[Any, ...]
+    path: str
 
 
-class PatchSet(Struct, frozen=True, gc=False):
-    """The part of a pyhf PatchSet that finds a patch by its name."""
+class Add(_Operation, frozen=True):
+    """Insert a value, or replace what is there."""
 
+    value: Raw
+
+
+class Replace(_Operation, frozen=True):
+    """Replace a value."""
+
+    value: Raw
+
+
+class Test(_Operation, frozen=True):
+    """Go on only if a value is this one."""
+
+    value: Raw
+
+
+class Remove(_Operation, frozen=True):
+    """Take a value out."""
+
+
+class Move(_Operation, frozen=True, rename={"from_": "from"}):
+    """Take a value from one place to another."""
+
+    from_: str
+
+
+class Copy(_Operation, frozen=True, rename={"from_": "from"}):
+    """Insert a value that stands elsewhere."""
+
+    from_: str
+
+
+Operation: TypeAlias = Add | Replace | Test | Remove | Move | Copy
+
+_Word: TypeAlias = Annotated[str, Meta(pattern="^[a-zA-Z0-9_]+$")]
+
+
+class PatchMetadata(Struct, frozen=True, gc=False):
+    """What a patch is looked up by: its name, and a value for each label of its set."""
+
+    name: _Word
+    values: tuple[int | float | str, ...]
+
+
+class NamedPatch(_Record, frozen=True):
+    """One patch of a patch set."""
+
+    metadata: PatchMetadata
+    patch: tuple[Operation, ...]
+
+
+class References(_Record, frozen=True):
+    """Where a patch set is published."""
+
+    hepdata: Annotated[str, Meta(pattern="^ins[0-9]{7}$")]
+
+
+class Digests(_Record, frozen=True):
+    """Digests of the workspace that a patch set is for; at least one of them."""
+
+    md5: Annotated[str, Meta(pattern="^[a-f0-9]{32}$")] | UnsetType = UNSET
+    sha256: Annotated[str, Meta(pattern="^[a-fA-F0-9]{64}$")] | UnsetType = UNSET
+
+
+class PatchSetMetadata(Struct, frozen=True, gc=False):
+    """What the patches of a set have in common."""
+
+    references: References
+    digests: Digests
+    labels: Annotated[tuple[_Word, ...], Meta(min_length=1)]
+    description: str
+
+
+class PatchSetDocument(_Record, frozen=True):
+    """A pyhf patch set, schema 1.0.0."""
+
+    metadata: PatchSetMetadata
     patches: Annotated[tuple[NamedPatch, ...], Meta(min_length=1)]
+    version: Literal["1.0.0"]
 
 
 class Workspace(_Record, frozen=True):
@@ -223,7 +292,10 @@ class Workspace(_Record, frozen=True):
         )
 
     def n_keys(self) -> int:
-        """Number of keys of all objects in the JSON text, if no optional one is left out."""
+        """Number of keys of all objects in the JSON text.
+
+        A `data` of a modifier is counted even where the text leaves it out.
+        """
         samples = [sample for channel in self.channels for sample in channel.samples]
         modifiers = [type(modifier) for sample in samples for modifier in sample.modifiers]
         paired = modifiers.count(NormSys) + modifiers.count(HistoSys)

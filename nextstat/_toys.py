@@ -20,6 +20,7 @@ from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
+from nextstat._spelling import set_apart
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -87,12 +88,17 @@ class FitBatch(ReadOnly):
         return f"FitBatch({len(self)} fits, {np.count_nonzero(self.converged)} converged)"
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per fit: nll, deviance, edm, status, n_iter and the parameters."""
+        """One row per fit: nll, deviance, edm, status, n_iter and the parameters.
+
+        A parameter that is called like one of the others is "param/nll", for example.
+        """
         import pandas as pd
 
         columns = ("nll", "deviance", "edm", "status", "n_iter")
         frame = pd.DataFrame({name: getattr(self, name) for name in columns})
-        values = pd.DataFrame(self.values, columns=list(self.parameter_names))
+        values = pd.DataFrame(
+            self.values, columns=set_apart(self.parameter_names, columns, "param/")
+        )
         joined: pd.DataFrame = pd.concat([frame, values], axis=1)
         return joined
 

@@ -10,12 +10,15 @@ import numpy as np
 
 from nextstat._problem import check_model
 from nextstat._read_only import ReadOnly
+from nextstat._spelling import set_apart
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult, check_converged, check_result
 
 if TYPE_CHECKING:
     import pandas as pd
+
+OWN_ROWS = ("total", "data")  # of tables of samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class Yields(ReadOnly):
     def to_dataframe(self, *, per_bin: bool = False) -> pd.DataFrame:
         """One row per channel (and bin) and sample, with rows "total" and "data".
 
+        A sample that is called like one of these is "sample/total" or "sample/data".
         Columns: channel, bin (if `per_bin`), sample, expected, error. The error of data is their
         square root.
         """
@@ -66,11 +70,18 @@ class Yields(ReadOnly):
         frame: pd.DataFrame = pd.DataFrame(rows, columns=[*where, "sample", "expected", "error"])
         return frame
 
+    def _members(self, channel: str) -> list[tuple[int, str]]:
+        """Samples of a channel: their numbers, and names that are neither "total" nor "data"."""
+        samples = self.model.samples
+        members = set(self.model.channel_samples[channel])
+        names = set_apart(samples, OWN_ROWS, "sample/")
+        return [(s, names[s]) for s, sample in enumerate(samples) if sample in members]
+
     def _channel(self, channel: str, c: int, bins: slice) -> list[tuple[object, ...]]:
+        members = self._members(channel)
         rows: list[tuple[object, ...]] = [
             (channel, name, self.channel_samples[s, c], self.channel_sample_errors[s, c])
-            for s, name in enumerate(self.model.samples)
-            if name in self.model.channel_samples[channel]
+            for s, name in members
         ]
         observed = self.data[bins].sum()
         rows.append((channel, "total", self.channel_total[c], self.channel_total_error[c]))
@@ -78,12 +89,12 @@ class Yields(ReadOnly):
         return rows
 
     def _bins(self, channel: str, bins: slice) -> list[tuple[object, ...]]:
+        members = self._members(channel)
         rows: list[tuple[object, ...]] = []
         for k, b in enumerate(range(bins.start, bins.stop)):
             rows += [
                 (channel, k, name, self.samples[s, b], self.sample_errors[s, b])
-                for s, name in enumerate(self.model.samples)
-                if name in self.model.channel_samples[channel]
+                for s, name in members
             ]
             rows.append((channel, k, "total", self.total[b], self.total_error[b]))
             rows.append((channel, k, "data", self.data[b], np.sqrt(self.data[b])))

@@ -7,8 +7,15 @@ class NextstatError(Exception):
     """Base of every error nextstat raises on purpose; catch it to catch them all."""
 
 
+_LONGEST = 2000  # characters of a message that quotes documents, whatever they hold
+
+
 class WorkspaceError(NextstatError, ValueError):
     """Raised when a workspace or patch is rejected; mend the JSON path that the message names."""
+
+    def __init__(self, message: str = "") -> None:
+        cut = len(message) > _LONGEST
+        super().__init__(f"{message[: _LONGEST - 3]}..." if cut else message)
 
 
 class FitError(NextstatError, RuntimeError):

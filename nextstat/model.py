@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._compile import Compiled, compile_workspace
-from nextstat._rejection import show, suggestion, unknown
-from nextstat._schema import Measurement, Workspace
-from nextstat.exceptions import WorkspaceError
+from nextstat._measurement import choose_poi
+from nextstat._reading import MAX_BYTES
 from nextstat.workspace import Patch, Source, load
 
 Vector = npt.NDArray[np.float64]
@@ -123,10 +122,10 @@ class HistFactoryModel:
     @property
     def channel_samples(self) -> dict[str, tuple[str, ...]]:
         """Names of the samples of each channel."""
-        members: dict[str, tuple[str, ...]] = dict.fromkeys(self.channels, ())
+        members: dict[str, list[str]] = {channel: [] for channel in self.channels}
         for channel, sample in self._compiled.sample_of:
-            members[self.channels[channel]] += (self.samples[sample],)
-        return members
+            members[self.channels[channel]].append(self.samples[sample])
+        return {channel: tuple(samples) for channel, samples in members.items()}
 
     @property
     def channel_slices(self) -> dict[str, slice]:
@@ -288,23 +287,26 @@ def from_pyhf(
     poi: str | None = None,
     patch: Patch | None = None,
     interpolation: tuple[str, str] = ("code4", "code4p"),
+    max_bytes: int = MAX_BYTES,
 ) -> HistFactoryModel:
     """Build a model from a workspace in the pyhf JSON format.
 
     Parameters
     ----------
-    workspace : mapping, str, bytes, path or Workspace
-        Workspace, JSON text, or path to a ``.json`` or ``.json.gz`` file.
+    workspace : mapping, str, bytes, path, open file or Workspace
+        Workspace, JSON text, or a ``.json`` or ``.json.gz`` file.
     measurement : str, optional
         Name of the measurement; the first one by default.
     poi : str, optional
-        Parameter of interest; the measurement's by default. A workspace no sample of which
-        carries the measurement's parameter of interest (a background-only one) gives a model
-        without.
+        Parameter of interest; the measurement's by default, "" for none. A workspace no sample of
+        which carries the measurement's parameter of interest (a background-only one) gives a
+        model without.
     patch : RFC 6902 operations, path, or pair (PatchSet, name), optional
-        Applied to the workspace first.
+        Applied to the workspace first; see `nextstat.workspace.load`.
     interpolation : (str, str)
         Codes of normsys ("code1" or "code4") and histosys ("code0", "code2" or "code4p").
+    max_bytes : int
+        Most text that a file may hold, after decompression.
 
     Returns
     -------
@@ -317,13 +319,21 @@ def from_pyhf(
         what was expected.
     ValueError
         If an interpolation code is unknown.
+
+    Warns
+    -----
+    WorkspaceWarning
+        If no sample carries the measurement's parameter of interest and its name looks misspelt,
+        or a patch was applied; or settings of a parameter that no sample uses look meant for one
+        that has none.
     """
     codes = _interpolation_codes(interpolation)
-    spec = load(workspace, patch=patch)
+    spec = load(workspace, patch=patch, max_bytes=max_bytes)
     chosen = spec.measurement(measurement)
     compiled = compile_workspace(spec, chosen)
-    name = _choose_poi(spec, chosen, compiled, poi, patched=patch is not None)
-    counts = [x for channel in compiled.channels for x in spec.observation(channel).data]
+    name = choose_poi(spec, chosen, compiled.parameters, poi, patched=patch is not None)
+    observed = {observation.name: observation.data for observation in spec.observations}
+    counts = [x for channel in compiled.channels for x in observed[channel]]
     return HistFactoryModel(compiled, counts, name, codes)
 
 
@@ -336,46 +346,3 @@ def _interpolation_codes(interpolation: tuple[str, str]) -> tuple[int, int]:
             f"interpolation is {interpolation!r}, expected (normsys code, histosys code) from "
             f"{list(_NORM_CODES)} and {list(_HISTO_CODES)}"
         ) from None
-
-
-def _choose_poi(
-    workspace: Workspace,
-    measurement: Measurement,
-    compiled: Compiled,
-    asked: str | None,
-    *,
-    patched: bool,
-) -> str | None:
-    """The parameter of interest, or None if the workspace holds no signal to scale."""
-    table = compiled.parameters
-    names = table.names
-    if asked is not None:
-        if asked not in names:
-            raise WorkspaceError(f"poi: {unknown('parameter', str(asked), names)}")
-        return asked
-    poi = measurement.config.poi
-    if not poi or poi in names:
-        return poi or None
-    m = workspace.measurements.index(measurement)
-    path = f"$.measurements[{m}].config.poi"
-
-    def reject(reason: str) -> NoReturn:
-        raise WorkspaceError(
-            f"{path}: found {show(poi)}, which no sample carries{suggestion(poi, factors)}; "
-            f"expected one of the parameters, since {reason}"
-        )
-
-    if poi in table.slices:
-        raise WorkspaceError(
-            f"{path}: found {show(poi)}, which has one parameter per bin; expected a single "
-            f"parameter, such as {show(poi + '[0]')}"
-        )
-    factors = [name for name, s in table.slices.items() if table.kinds[s.start] == "normfactor"]
-    if patched:
-        reject("a patch was applied")
-    if suggestion(poi, factors):
-        reject("a normfactor has a similar name")
-    signal = next((s for s in compiled.samples if "signal" in s.lower()), None)
-    if signal is not None:
-        reject(f"there is a sample {show(signal)}")
-    return None

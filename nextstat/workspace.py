@@ -6,15 +6,18 @@ choice of a measurement; what it rejects, it rejects with the place, the find an
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
+from nextstat import _patches
 from nextstat._checks import check
-from nextstat._reading import parse, plain, read
-from nextstat._rejection import mismatch, rejection, show, unknown
+from nextstat._patch_set import PatchSet, Point
+from nextstat._patches import Patch
+from nextstat._reading import MAX_BYTES, Readable, parse, plain, read
+from nextstat._recognition import recognise
+from nextstat._rejection import mismatch, rejection, type_info
 from nextstat._schema import (
     Channel,
     HistoSys,
@@ -28,7 +31,6 @@ from nextstat._schema import (
     NormSysData,
     Observation,
     ParameterConfig,
-    PatchSet,
     Sample,
     ShapeFactor,
     ShapeSys,
@@ -51,6 +53,8 @@ __all__ = [
     "Observation",
     "ParameterConfig",
     "Patch",
+    "PatchSet",
+    "Point",
     "Sample",
     "ShapeFactor",
     "ShapeSys",
@@ -60,28 +64,27 @@ __all__ = [
     "load",
 ]
 
-Source: TypeAlias = "Workspace | Mapping[str, Any] | str | bytes | os.PathLike[str]"
-Patch: TypeAlias = (
-    "Sequence[Mapping[str, Any]] | str | bytes | os.PathLike[str]"
-    " | tuple[Mapping[str, Any] | str | bytes | os.PathLike[str], str]"
-)
+Source: TypeAlias = "Workspace | Mapping[str, Any] | Readable"
 
 _DECODER = msgspec.json.Decoder(Workspace)
-_T = TypeVar("_T")
 
 
-def load(source: Source, *, patch: Patch | None = None) -> Workspace:
+def load(source: Source, *, patch: Patch | None = None, max_bytes: int = MAX_BYTES) -> Workspace:
     """Read a workspace, patch it if asked, and check it.
 
     Parameters
     ----------
-    source : mapping, str, bytes, path or Workspace
+    source : mapping, str, bytes, path, open file or Workspace
         A str or bytes whose first character other than white space is ``{`` is JSON text, any
         other is a path. A path that ends in ``.gz`` is read through gzip. Mappings may hold NumPy
         scalars and arrays. Nothing passed in is modified.
-    patch : sequence of mappings, str, bytes, path, or pair (patch set, name), optional
-        RFC 6902 operations, JSON text or a file with them, or a pyhf PatchSet (mapping, JSON text
-        or path) with the name of the patch to take from it.
+    patch : sequence of mappings, str, bytes, path, open file, or pair (patch set, name), optional
+        RFC 6902 operations, JSON text or a file with them, or a patch set (`PatchSet`, mapping,
+        JSON text or file) with the name, or the values, of the patch to take from it. The digests
+        of a patch set must be those of the workspace as it is written.
+    max_bytes : int
+        Most text that a file may hold, after decompression. Copies within a patch may add a 64th
+        of it.
 
     Returns
     -------
@@ -90,25 +93,22 @@ def load(source: Source, *, patch: Patch | None = None) -> Workspace:
     Raises
     ------
     WorkspaceError
-        If anything cannot be read, departs from the schema or contradicts itself. The message
-        starts with the JSON path.
-
-    Warns
-    -----
-    WorkspaceWarning
-        If an observation names no channel: it is kept, but no model will use it.
+        If anything cannot be read, departs from the schema or contradicts itself, or a patch set
+        is for another workspace. The message starts with the JSON path.
     """
-    text = None if isinstance(source, Mapping | Workspace) else read(source, "{")
+    text = None
+    if not isinstance(source, Mapping | Workspace):
+        text = read(source, "{", max_bytes=max_bytes)
     workspace = None
     if patch is None:
         workspace = _decoded(source if text is None else text)
-        if workspace is not None and text is not None and text.count(b'":') != workspace.n_keys():
+        if workspace is not None and text is not None and not _has_distinct_keys(text, workspace):
             workspace = None  # A key may stand twice: the slow way looks.
     if workspace is None:
         document = plain(source) if text is None else parse(text)
         if patch is not None:
-            document = _apply(_operations(patch), document)
-        workspace = _typed(document, Workspace)
+            document = _patches.apply(patch, document, max_bytes=max_bytes)
+        workspace = _typed(document)
     check(workspace)
     return workspace
 
@@ -124,66 +124,50 @@ def _decoded(source: Any) -> Workspace | None:
         return None
 
 
-def _typed(document: Any, type_: type[_T], root: str = "$") -> _T:
-    """Plain data as an object of the schema."""
+class _Modifier(msgspec.Struct, gc=False):
+    """A modifier none of whose keys is left out."""
+
+    data: msgspec.Raw
+
+
+class _Sample(msgspec.Struct, gc=False):
+    modifiers: tuple[_Modifier, ...]
+
+
+class _Channel(msgspec.Struct, gc=False):
+    samples: tuple[_Sample, ...]
+
+
+class _Complete(msgspec.Struct, gc=False):
+    channels: tuple[_Channel, ...]
+
+
+_COMPLETE = msgspec.json.Decoder(_Complete)
+
+
+def _has_distinct_keys(text: bytes, workspace: Workspace) -> bool:
+    """Whether no key stands twice in one object, for certain; False may mean that it is unclear.
+
+    Every key is followed by a colon, so that the text holds at least as many colons as keys. It
+    holds no key besides those of `workspace` if there are no more colons than these, and none of
+    these is left out.
+    """
+    if text.count(b":") != workspace.n_keys():
+        return False
     try:
-        return msgspec.convert(document, type_)
-    except msgspec.ValidationError as error:
-        problem = mismatch(document, msgspec.inspect.type_info(type_))
-        raise rejection(document, *(problem or ((), str(error))), root=root) from None
+        _COMPLETE.decode(text)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
-# Patching ---------------------------------------------------------------------------------------
-
-
-def _document(source: Any, opening: str) -> Any:
-    if isinstance(source, str | bytes | os.PathLike):
-        return parse(read(source, opening, "patch"), "patch")
-    return plain(source, "patch")
-
-
-def _operations(patch: Patch) -> list[Any]:
-    """Operations of a patch as plain data of our own, which applying them may modify."""
-    if isinstance(patch, tuple) and len(patch) == 2 and isinstance(patch[1], str):
-        source, name = patch
-        return _from_patch_set(_document(source, "{"), name)
-    document = _document(patch, "[{")
-    if not isinstance(document, list):
-        raise WorkspaceError(
-            f"patch: found {show(document)}, expected a list of operations or, to take a patch "
-            "from a patch set, the pair (patch set, name)"
-        )
-    return document
-
-
-def _from_patch_set(document: Any, name: str) -> list[Any]:
-    patches = _typed(document, PatchSet, root="patch").patches
-    names = [patch.metadata.name for patch in patches]
-    if names.count(name) != 1:
-        problem = (
-            f"ambiguous patch {show(name)}" if name in names else unknown("patch", name, names)
-        )
-        raise WorkspaceError(f"patch.patches: {problem}")
-    return list(patches[names.index(name)].patch)
-
-
-def _apply(operations: list[Any], document: Any) -> Any:
-    """`document` after the operations, which modify it."""
-    import jsonpatch  # Few workspaces are patched.
-
-    for i, operation in enumerate(operations):
-        if not isinstance(operation, dict):
-            raise WorkspaceError(f"patch[{i}]: found {show(operation)}, expected an object")
-        try:
-            document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
-        except (
-            jsonpatch.JsonPatchException,
-            jsonpatch.JsonPointerException,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-        ) as error:
-            what = f"{operation.get('op')} {operation.get('path')}"
-            raise WorkspaceError(f"patch[{i}]: cannot {what}: {str(error)[:200]}") from None
-    return document
+def _typed(document: Any) -> Workspace:
+    """Plain data as a workspace."""
+    try:
+        return msgspec.convert(document, Workspace)
+    except (msgspec.ValidationError, OverflowError) as error:
+        what = recognise(document)
+        if what:
+            raise WorkspaceError(f"$: found {what}, expected a workspace") from None
+        problem = mismatch(document, type_info(Workspace))
+        raise rejection(document, *(problem or ((), str(error)))) from None

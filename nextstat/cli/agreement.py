@@ -94,10 +94,14 @@ def _gof_table(gof: GoodnessOfFit, seed: int | None) -> None:
 
 def _rows(prefit: Yields, postfit: Yields, *, per_bin: bool) -> list[Row]:
     """One row per channel (and bin) and sample, then "total" and "data", as in the library."""
+    from nextstat._spelling import set_apart
+    from nextstat._yields import OWN_ROWS
+
     rows: list[Row] = []
+    names = set_apart(prefit.model.samples, OWN_ROWS, "sample/")
     for c, (channel, bins) in enumerate(prefit.model.channel_slices.items()):
         part_of = (prefit.samples[:, bins] != 0.0) | (postfit.samples[:, bins] != 0.0)
-        samples = [(s, prefit.model.samples[s]) for s in part_of.any(axis=1).nonzero()[0]]
+        samples = [(s, names[s]) for s in part_of.any(axis=1).nonzero()[0]]
         if per_bin:
             for k, b in enumerate(range(bins.start, bins.stop)):
                 both = [_in_bin(y, b, samples) for y in (prefit, postfit)]

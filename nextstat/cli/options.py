@@ -9,12 +9,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
 import nextstat
 from nextstat.cli.growing import ENDINGS, is_stream
+from nextstat._reading import MAX_BYTES
 from nextstat.exceptions import FitWarning
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
+_STDIN = "-"
+_NONE = "none"
+
 Settings = dict[str, Any]  # fixed=, bounds= of the library's functions
 
 
@@ -136,11 +140,17 @@ as_json = click.option(
     help='Print JSON instead of tables: NaN as null, infinities as the strings "inf" and "-inf".',
 )
 source = _all(
-    click.argument("workspace", type=click.Path()),
+    click.argument("workspace", type=click.Path(allow_dash=True)),
     as_json,
     click.option("--measurement", help="Measurement; the first one by default."),
-    click.option("--poi", help="Parameter of interest; the measurement's by default."),
-    click.option("--patch", type=click.Path(), help="JSON patch, or pyhf PatchSet, to apply."),
+    click.option(
+        "--poi", help="Parameter of interest; the measurement's by default, 'none' for none."
+    ),
+    click.option(
+        "--patch",
+        type=click.Path(allow_dash=True),
+        help="JSON patch, or pyhf PatchSet, to apply; - for stdin.",
+    ),
     click.option("--patch-name", help="Name of the patch, if --patch is a pyhf PatchSet."),
     click.option(
         "--interpolation",
@@ -148,6 +158,14 @@ source = _all(
         show_default=True,
         metavar="NORMSYS,HISTOSYS",
         help="Interpolation codes: code1 or code4, and code0, code2 or code4p.",
+    ),
+    click.option(
+        "--max-bytes",
+        default=MAX_BYTES,
+        show_default=True,
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Most text that a file may hold, after decompression.",
     ),
 )
 n_jobs = click.option("--n-jobs", type=int, help="Threads; one per processor by default.")
@@ -230,19 +248,34 @@ def load(
     patch: str | None,
     patch_name: str | None,
     interpolation: str,
+    max_bytes: int,
 ) -> HistFactoryModel:
     """The model that the options of `source` describe."""
     if patch_name is not None and patch is None:
         raise click.UsageError("--patch-name needs --patch")
-    chosen = (patch, patch_name) if patch is not None and patch_name is not None else patch
+    if workspace == patch == _STDIN:
+        raise click.UsageError("stdin can be the workspace or the patch, not both")
     codes: Any = tuple(interpolation.split(","))
-    return nextstat.from_pyhf(
-        Path(workspace),
+    chosen: Any = None if patch is None else _opened(patch)
+    model = nextstat.from_pyhf(
+        _opened(workspace),
         measurement=measurement,
-        poi=poi,
-        patch=Path(chosen) if isinstance(chosen, str) else chosen,
+        poi="" if poi == _NONE else poi,
+        patch=chosen if patch_name is None else (chosen, patch_name),
         interpolation=codes,
+        max_bytes=max_bytes,
     )
+    if poi == _NONE and _NONE in model.parameter_names:
+        raise click.UsageError(
+            f"--poi {_NONE} asks for no parameter of interest, but one is called so; write "
+            "--poi '' for none, or rename it"
+        )
+    return model
+
+
+def _opened(name: str) -> Path | BinaryIO:
+    """A file of the command line: a path, or stdin."""
+    return sys.stdin.buffer if name == _STDIN else Path(name)
 
 
 def model(command: Command) -> Command:
@@ -260,9 +293,10 @@ def model(command: Command) -> Command:
         patch: str | None,
         patch_name: str | None,
         interpolation: str,
+        max_bytes: int,
         **others: Any,
     ) -> Any:
-        loaded = load(workspace, measurement, poi, patch, patch_name, interpolation)
+        loaded = load(workspace, measurement, poi, patch, patch_name, interpolation, max_bytes)
         return command(model=loaded, **others)
 
     decorated: Command = source(with_model)  # type: ignore[assignment]

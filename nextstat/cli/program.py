@@ -25,6 +25,11 @@ _PATIENCE = 2.0  # seconds after one of them in which others do not disturb the 
 _SPELLINGS = (
     (re.compile(r"bounds=\{'([^']+)': \(([^,]+), ([^)]+)\)\}"), r"--bounds \1=\2:\3"),
     (re.compile(r"\bbounds="), "--bounds"),
+    (re.compile(r"pass it as patch=\(patch set, name\)"), "pass it as --patch with --patch-name"),
+    (re.compile(r"the pair \(patch set, name\)"), "its name as --patch-name"),
+    (re.compile(r"patch=patch_set\[name\] with .*PatchSet\(\.\.\.\)"), "in a file, as --patch"),
+    (re.compile(r"\bmax_bytes=(\d+)"), r"--max-bytes \1"),
+    (re.compile(r"unless poi= chooses one"), "unless --poi chooses one"),
     (re.compile(r"pass poi=, one of its parameter_names"), "choose one with --poi"),
 )
 

@@ -52,10 +52,10 @@ HEADINGS = {
 }
 
 
-def call(*arguments: object) -> Result:
+def call(*arguments: object, stdin: bytes | None = None) -> Result:
     """Run the command line on a terminal of 80 columns."""
     runner = CliRunner(env={"COLUMNS": str(WIDTH), "TERM": "dumb"})
-    return runner.invoke(program, [str(argument) for argument in arguments])
+    return runner.invoke(program, [str(argument) for argument in arguments], input=stdin)
 
 
 def succeed(*arguments: object) -> Result:

@@ -61,6 +61,9 @@ def degenerate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def suspicious(tmp_path: Path, workspace: dict[str, Any]) -> Path:
-    """A workspace with an observation that belongs to no channel."""
-    observations = [*workspace["observations"], {"name": "region_9", "data": [1.0]}]
-    return write(tmp_path, {**workspace, "observations": observations})
+    """A workspace with settings for a parameter whose name is misspelt."""
+    (measurement,) = workspace["measurements"]
+    config = measurement["config"]
+    settings = [*config["parameters"], {"name": "norm_ttbra"}]
+    changed = {**measurement, "config": {**config, "parameters": settings}}
+    return write(tmp_path, {**workspace, "measurements": [changed]})

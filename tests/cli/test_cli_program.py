@@ -140,7 +140,7 @@ def test_warnings_of_a_process(suspicious: Path, tmp_path: Path) -> None:
     """One line on stderr, without a place in the source."""
     done = run(tmp_path, "significance", suspicious)
     assert done.returncode == 0
-    assert done.stderr.startswith("Warning: $.observations[2].name")
+    assert done.stderr.startswith("Warning: $.measurements[0].config.parameters[1]")
     assert len(done.stderr.splitlines()) == 1
 
 

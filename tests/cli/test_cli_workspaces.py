@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -60,9 +61,9 @@ def test_validate_json(file: Path, model: nextstat.HistFactoryModel) -> None:
 def test_validate_warnings(suspicious: Path) -> None:
     """`validate` lists them."""
     (message,) = read_json(succeed("validate", suspicious, "--json"))["warnings"]
-    assert "$.observations[2].name" in message
+    assert "$.measurements[0].config.parameters[1]" in message
     text = succeed("validate", suspicious).stdout
-    assert "warning: $.observations[2].name" in text
+    assert "warning: $.measurements[0].config.parameters[1]" in text
     check_layout(text)
 
 
@@ -72,7 +73,7 @@ def test_warnings_go_to_stderr(suspicious: Path, command: str) -> None:
     """They do not disturb JSON."""
     result = succeed(command, suspicious, *ARGUMENTS[command], "--json")
     assert read_json(result)
-    assert result.stderr.startswith("Warning: $.observations[2].name")
+    assert result.stderr.startswith("Warning: $.measurements[0].config.parameters[1]")
 
 
 # Options ----------------------------------------------------------------------------------------
@@ -109,7 +110,15 @@ def test_patch(tmp_path: Path, file: Path) -> None:
     assert after > before
     patches = [{"metadata": {"name": "point", "values": [1]}, "patch": operations}]
     patch_set = tmp_path / "patchset.json"
-    patch_set.write_text(json.dumps({"patches": patches}))
+    text = json.dumps(json.loads(file.read_text()), sort_keys=True, ensure_ascii=False)
+    metadata = {
+        "references": {"hepdata": "ins1234567"},
+        "digests": {"md5": hashlib.md5(text.encode()).hexdigest()},
+        "labels": ["m"],
+        "description": "one point",
+    }
+    document = {"metadata": metadata, "patches": patches, "version": "1.0.0"}
+    patch_set.write_text(json.dumps(document))
     options = ("--patch", patch_set, "--patch-name", "point")
     assert read_json(succeed("inspect", file, *options, "--json"))["observed"] == after
 
@@ -207,20 +216,77 @@ def test_folder(tmp_path: Path) -> None:
     assert "cannot read" in fail("validate", tmp_path)
 
 
-@AS
+@pytest.mark.filterwarnings("always")
 @EACH
-def test_misspelt_poi(
-    tmp_path: Path, workspace: dict[str, Any], command: str, form: list[str]
-) -> None:
-    """A measurement whose parameter of interest no sample carries."""
+def test_misspelt_poi(tmp_path: Path, workspace: dict[str, Any], command: str) -> None:
+    """A parameter of interest that no sample carries: a model without, and a warning."""
 
     def change(copy: dict[str, Any]) -> None:
         copy["measurements"][0]["config"]["poi"] = "mu_"
 
     file = write(tmp_path, broken(workspace, change))
-    message = fail(command, file, *ARGUMENTS[command], *form)
-    assert "$.measurements[0].config.poi" in message
-    assert "did you mean 'mu'?" in message
+    arguments = ("lumi", "norm_ttbar") if command == "contour" else ARGUMENTS[command]
+    result = call(command, file, *arguments, "--json")
+    said = result.stdout if command == "validate" else result.stderr
+    assert "$.measurements[0].config.poi: no sample carries 'mu_' (did you mean 'mu'?)" in said
+    if command in NEED_POI:
+        assert result.exit_code == 1
+        assert "no parameter of interest" in result.stderr
+    else:
+        assert result.exit_code == 0
+
+
+def test_poi_none(tmp_path: Path, file: Path, workspace: dict[str, Any]) -> None:
+    """A model without parameter of interest, on request."""
+    for none in ("none", ""):
+        assert read_json(succeed("inspect", file, "--poi", none, "--json"))["poi"] is None
+        assert read_json(succeed("fit", file, "--poi", none, "--json"))["poi"] is None
+        assert "no parameter of interest" in fail("significance", file, "--poi", none)
+
+    def change(copy: dict[str, Any]) -> None:
+        for channel in copy["channels"]:
+            channel["samples"][1]["modifiers"].append(
+                {"name": "none", "type": "normfactor", "data": None}
+            )
+
+    named = write(tmp_path, broken(workspace, change))
+    result = call("inspect", named, "--poi", "none")
+    assert result.exit_code == 2
+    assert "write --poi '' for none, or rename it" in result.stderr
+    assert read_json(succeed("inspect", named, "--poi", "", "--json"))["poi"] is None
+
+
+@EACH
+def test_stdin(file: Path, command: str) -> None:
+    """`-` is what comes through a pipe."""
+    expected = read_json(succeed(command, file, *ARGUMENTS[command], "--json"))
+    result = call(command, "-", *ARGUMENTS[command], "--json", stdin=file.read_bytes())
+    assert result.exit_code == 0
+    found = read_json(result)
+    assert found.keys() == expected.keys() if isinstance(found, dict) else len(found)
+    for text, message in ((b"", "is empty"), (b"hello", "starts with b'hello'")):
+        result = call(command, "-", *ARGUMENTS[command], stdin=text)
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_patch_on_stdin(file: Path) -> None:
+    operations = [{"op": "replace", "path": "/observations/0/data/0", "value": 1000}]
+    text = json.dumps(operations).encode()
+    before = read_json(succeed("inspect", file, "--json"))["observed"]
+    result = call("inspect", file, "--patch", "-", "--json", stdin=text)
+    assert read_json(result)["observed"] > before
+    result = call("inspect", "-", "--patch", "-", stdin=text)
+    assert result.exit_code == 2
+    assert "stdin can be the workspace or the patch, not both" in result.stderr
+
+
+@EACH
+def test_limit_of_files(file: Path, command: str) -> None:
+    """And the advice of its message."""
+    message = fail(command, file, *ARGUMENTS[command], "--max-bytes", 100)
+    assert message.endswith("if that is meant, raise the limit, --max-bytes 100\n")
+    succeed(command, file, *ARGUMENTS[command], "--max-bytes", 1_000_000)
 
 
 @AS
@@ -255,3 +321,32 @@ def test_no_poi(tmp_path: Path, workspace: dict[str, Any], command: str) -> None
 def test_degenerate_is_valid(degenerate: Path, command: str) -> None:
     """Looking at a workspace that cannot be fitted is no problem."""
     assert call(command, degenerate).exit_code == 0
+
+
+def test_advice_on_patch_sets(tmp_path: Path, file: Path) -> None:
+    """In the words of the command line."""
+    document = {
+        "metadata": {
+            "references": {"hepdata": "ins1234567"},
+            "digests": {"md5": "0" * 32},
+            "labels": ["m"],
+            "description": "of another workspace",
+        },
+        "patches": [{"metadata": {"name": "point", "values": [1]}, "patch": []}],
+        "version": "1.0.0",
+    }
+    patch_set = tmp_path / "patchset.json"
+    patch_set.write_text(json.dumps(document))
+    for arguments in ([file, "--patch", patch_set], [patch_set]):
+        message = fail("inspect", *arguments)
+        assert "a patch set; pass it as --patch with --patch-name" in message
+    message = fail("inspect", file, "--patch", patch_set, "--patch-name", "point")
+    assert (
+        "To patch this one all the same, pass the operations alone, in a file, as --pa" in message
+    )
+    operations = tmp_path / "operations.json"
+    operations.write_text("[]")
+    succeed("inspect", file, "--patch", operations)
+    assert "unknown patch 'pint' (did you mean 'point'?)" in fail(
+        "inspect", file, "--patch", patch_set, "--patch-name", "pint"
+    )
