@@ -149,6 +149,17 @@ def warn_of_merged(n_before: int, n_after: int) -> None:
         )
 
 
+def warn_of_ties(n_wanted: int, n_found: int) -> None:
+    """Say that there are fewer different values than bins."""
+    if n_found < n_wanted:
+        warnings.warn(
+            f"the observable has too few different values for {n_wanted} bins with equal numbers "
+            f"of events: {n_found} {'is' if n_found == 1 else 'are'} left",
+            WorkspaceWarning,
+            stacklevel=5,
+        )
+
+
 def warn_of_mirrored(sides: Sides) -> None:
     """Say which systematics have one side only."""
     one_sided: dict[tuple[str, str], list[str]] = {}

@@ -34,7 +34,7 @@ from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._options import check_flag, check_integer, check_option, check_positive
 from nextstat._sensitive_bins import SensitiveBins
-from nextstat._templates import warn_of_merged, warn_of_mirrored
+from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
@@ -59,8 +59,8 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         Ends of the binning; events beyond are handled as `overflow` says. By default the extremes
         of the nominal training events, and later events beyond count in the first, last bin.
     binning : {"uniform", "quantile", "sensitivity"} or (n + 1,) array_like
-        Equally wide bins; bins with equal numbers of expected events; the bins, up to `n_bins`
-        of them, with the best `metric` (see Notes); or the edges themselves.
+        Equally wide bins; bins with equal numbers of expected events (see Notes on ties); the
+        bins, up to `n_bins` of them, with the best `metric` (see Notes); or the edges themselves.
     observable : int or str
         Column of X to bin, by position or by name.
     signal : label, optional
@@ -147,6 +147,10 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
     events, in first order [1]_ [2]_. It scatters a little more, and may leave the range of the
     metric. An event and its variations are in one group. The `workspace` stays that of the events
     given.
+
+    In "quantile" bins, a value that many events have takes one bin, and the other events share the
+    rest equally. With fewer different values than `n_bins`, a `WorkspaceWarning` says how many bins
+    are left.
 
     "sensitivity" merges bins between 200 quantiles of signal and background, so that all of them
     satisfy `min_background` and `max_mc_error`. It compares the bins with the largest sum of
@@ -256,7 +260,8 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         Warns
         -----
         WorkspaceWarning
-            If a one-sided variation was mirrored, or bins without background were merged.
+            If a one-sided variation was mirrored, bins without background were merged, or there
+            are fewer bins than asked for since many events have the same value.
         FitWarning
             If the fit did not converge.
         """
@@ -475,7 +480,9 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         if self.binning == "uniform":
             return uniform_edges(ends, self.n_bins)
         if self.binning == "quantile":
-            return quantile_edges(nominal.x, expected, ends, self.n_bins)
+            edges = quantile_edges(nominal.x, expected, ends, self.n_bins)
+            warn_of_ties(self.n_bins, len(edges) - 1)
+            return edges
         of_signal = stage.is_signal[nominal.label]
         edges = candidate_edges(nominal.x, expected, of_signal, ends)
         metric = METRICS[self.metric]

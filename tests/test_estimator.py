@@ -661,3 +661,28 @@ def test_same_name_twice() -> None:
     assert est.model_.parameter_names.count("jes") == 1
     with pytest.raises(ValueError, match="'jes' of 'top' would have two normalisations"):
         est.set_params(split_normalisation=True).fit(*sample.all)
+
+
+@pytest.mark.parametrize("where", ["lowest", "highest"])
+def test_quantile_bins_of_a_value_that_most_events_have(where: str) -> None:
+    """All the bins asked for, which see the signal as other binnings do; few values are told."""
+    rng = np.random.default_rng(0)
+    n, end = 2000, 0.0 if where == "lowest" else 1.0
+    background = np.where(rng.random(n) < 0.8, end, rng.random(n))
+    signal = np.where(rng.random(n) < 0.8, abs(1.0 - end) * 0.9 + 0.1 * rng.random(n), 0.5)
+    X, y = np.r_[background, signal][:, None], np.r_[["background"] * n, ["signal"] * n]
+    options: dict[str, Any] = {"n_bins": 3, "yields": {"background": 1000.0, "signal": 30.0}}
+    quantile = HistFactoryEstimator(binning="quantile", **options).fit(X, y)
+    uniform = HistFactoryEstimator(**options).fit(X, y)
+    assert len(quantile.edges_) == 4
+    assert quantile.score(X, y) > 0.8 * uniform.score(X, y)
+
+
+@pytest.mark.parametrize("n_values", [1, 2, 4])
+def test_fewer_values_than_quantile_bins(n_values: int) -> None:
+    x = np.tile(np.arange(n_values), 60)[:, None].astype(float)
+    y = np.repeat(["background", "signal"], len(x) // 2)
+    with pytest.warns(WorkspaceWarning, match=rf"5 bins with .*: {n_values} (is|are) left") as seen:
+        estimator = HistFactoryEstimator(n_bins=5, binning="quantile").fit(x, y)
+    assert seen[0].filename == __file__
+    assert len(estimator.edges_) - 1 == n_values
