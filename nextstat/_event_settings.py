@@ -17,8 +17,16 @@ from nextstat.exceptions import WorkspaceWarning
 Vector: TypeAlias = npt.NDArray[np.float64]
 
 
-def find_label(signal: Any, labels: npt.NDArray[Any]) -> Any:
+def find_label(signal: Any, labels: npt.NDArray[Any], *, weighted: bool = False) -> Any:
     """The label of the signal: the one asked for, "signal" or, among numbers, the largest.
+
+    Parameters
+    ----------
+    signal : label, or None
+    labels : (n_labels,) ndarray
+        Those that occur.
+    weighted : bool
+        Whether they are those of events with weights.
 
     Raises
     ------
@@ -27,8 +35,10 @@ def find_label(signal: Any, labels: npt.NDArray[Any]) -> Any:
     """
     names = labels.tolist()
     if len(names) < 2:
+        rest = " (rows of weight 0 do not count)" if weighted else ""
         raise ValueError(
-            f"y holds one class only, {names[0]!r}; expected signal and at least one background"
+            f"y holds one class only, {names[0]!r}{rest}; expected signal and at least one "
+            "background"
         )
     if signal is None:
         if "signal" in names:

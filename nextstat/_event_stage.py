@@ -60,7 +60,7 @@ class EventStage:
         ValueError
             If labels are unknown or missing, or weights add up to nothing.
         """
-        _check_labels(events.labels, self.labels)
+        _check_labels(events, self.labels)
         return self._scaled(events, sum_events(events, self.edges, self.smoothing))
 
     def jackknife(
@@ -80,7 +80,7 @@ class EventStage:
         ValueError
             As for `templates`; or if all rows of a label and a variation are in one part.
         """
-        _check_labels(events.labels, self.labels)
+        _check_labels(events, self.labels)
         sums = sum_events(events, self.edges, self.smoothing, part, n_parts)
         yield self._scaled(events, sums.over(slice(None)))
         _check_parts(sums.squares > 0.0, events)
@@ -163,15 +163,17 @@ def nominal_totals(nominal: Events) -> Vector:
     return totals
 
 
-def _check_labels(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
-    strange = [label for label in found.tolist() if label not in expected.tolist()]
+def _check_labels(events: Events, labels: npt.NDArray[Any]) -> None:
+    found, expected = events.labels.tolist(), labels.tolist()
+    strange = [label for label in found if label not in expected]
     if strange:
-        raise ValueError(
-            f"y holds {strange[0]!r}, which fit did not see; it saw {expected.tolist()}"
-        )
-    missing = [label for label in expected.tolist() if label not in found.tolist()]
+        raise ValueError(f"y holds {strange[0]!r}, which fit did not see; it saw {expected}")
+    missing = [label for label in expected if label not in found]
     if missing:
-        raise ValueError(f"label {missing[0]!r} has no events in y, expected some of each label")
+        weights = "" if events.weight is None else " (or only some of weight 0)"
+        raise ValueError(
+            f"label {missing[0]!r} has no events in y{weights}, expected some of each label"
+        )
 
 
 def _check_totals(totals: Vector, present: npt.NDArray[np.bool_], events: Events) -> None:
@@ -197,12 +199,12 @@ def _check_parts(present: npt.NDArray[np.bool_], events: Events) -> None:
 
 
 def _check_weights(present: npt.NDArray[np.bool_], events: Events) -> None:
-    """Raise ValueError where there are events, but all with weights of zero."""
+    """Raise ValueError where there are events, but their squared weights are zero."""
     rows = np.bincount(events.group, minlength=present.size).reshape(present.shape)
     for k, v in np.argwhere((rows > 0) & ~present).tolist():
         raise ValueError(
             f"the {rows[k, v]} rows of label {events.labels.tolist()[k]!r}, "
-            f"{_variation(events, v)}, have no weight (0, or too small to square)"
+            f"{_variation(events, v)}, have weights too small to square; scale them up"
         )
 
 

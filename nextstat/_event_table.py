@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import _num_samples
 
 from nextstat._encoding import renumber
 from nextstat._labels import encode
@@ -63,6 +64,11 @@ class Events:
     def nominal_rows(self) -> npt.NDArray[np.intp] | None:
         """Indices of the nominal rows; None if all are."""
         return None if self.variation is None else np.flatnonzero(self.variation == 0)
+
+    @property
+    def varied(self) -> bool:
+        """Whether some rows are not nominal."""
+        return self.variation is not None and bool(self.variation.any())
 
     def nominal(self) -> Events:
         """The nominal rows alone."""
@@ -132,6 +138,32 @@ def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
     return weight
 
 
+def present_rows(sample_weight: Any, n_rows: int) -> npt.NDArray[np.intp] | None:
+    """Indices of the rows whose weight is not zero; None if all are, or if all weights are zero.
+
+    Rows of weight zero are as absent, whatever else they hold.
+    """
+    weight = read_weights(sample_weight, n_rows)
+    if weight is None or weight.all():
+        return None
+    return np.flatnonzero(weight)
+
+
+def drop_absent(sample_weight: Any, *columns: Any) -> tuple[Any, ...]:
+    """Weights, and columns of as many rows, without the rows of weight zero.
+
+    Columns may be None. Where lengths differ, nothing is dropped: what reads the columns says which
+    is wrong.
+    """
+    given = (sample_weight, *columns)
+    if sample_weight is None or len({_num_samples(x) for x in given if x is not None}) > 1:
+        return given
+    rows = present_rows(sample_weight, _num_samples(sample_weight))
+    if rows is None:
+        return given
+    return tuple(None if x is None else _safe_indexing(x, rows) for x in given)
+
+
 def read_variations(
     variation: Any, n_rows: int
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int32] | None]:
@@ -157,16 +189,14 @@ def nominal_rows(variation: Any, n_rows: int) -> npt.NDArray[np.intp] | None:
     return None if code is None else np.flatnonzero(code == 0)
 
 
-def read_groups(
-    groups: Any, nominal: npt.NDArray[np.intp] | None, n_rows: int
-) -> npt.NDArray[np.int32]:
+def read_groups(groups: Any, varied: bool, n_rows: int) -> npt.NDArray[np.int32]:
     """Code of the event that each row is of, (n_rows,): by default, each row is an event.
 
     Parameters
     ----------
     groups : (n_rows,) array_like, or None
-    nominal : (n_nominal,) ndarray, or None
-        Indices of the nominal rows; None if all are.
+    varied : bool
+        Whether some rows are not nominal.
     n_rows : int
 
     Raises
@@ -175,7 +205,7 @@ def read_groups(
         If there are variations without groups, or the length differs.
     """
     if groups is None:
-        if nominal is not None and len(nominal) < n_rows:
+        if varied:
             raise ValueError(
                 "events with variations need groups: one id per event, which its variations share"
             )
@@ -185,11 +215,17 @@ def read_groups(
     return event
 
 
-def check_shared(event: npt.NDArray[np.int32], nominal: npt.NDArray[np.intp] | None) -> None:
-    """Raise ValueError if most variations are of no nominal event: numbers of rows, say."""
-    if nominal is None:
-        return
-    n_alone = np.count_nonzero(~np.isin(event, event[nominal]))
+def check_shared(event: npt.NDArray[np.int32], nominal: npt.NDArray[np.int32]) -> None:
+    """Raise ValueError if most variations are of no nominal event: numbers of rows, say.
+
+    Parameters
+    ----------
+    event : (n_rows,) ndarray
+        Of all rows.
+    nominal : (n_nominal,) ndarray
+        Of the nominal ones.
+    """
+    n_alone = np.count_nonzero(~np.isin(event, nominal))
     if 2 * n_alone > len(event) - len(nominal):
         raise ValueError(
             "most variations have groups of their own, without a nominal row: groups must hold "

@@ -28,7 +28,7 @@ from nextstat._event_settings import (
 )
 from nextstat._event_stage import EventStage, nominal_totals
 from nextstat._event_sums import find_smoothing
-from nextstat._event_table import Events, check_shared, read_events, read_groups
+from nextstat._event_table import Events, check_shared, drop_absent, read_events, read_groups
 from nextstat._fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
@@ -240,7 +240,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         y : (n_rows,) array_like
             Sample label of each row.
         sample_weight : (n_rows,) array_like, optional
-            Event weights, which may be negative.
+            Event weights, which may be negative. A row of weight 0 is as absent, whatever it holds.
         variation : (n_rows,) array_like of str, optional
             "nominal", "<systematic>_up" or "<systematic>_down"; all nominal by default.
 
@@ -320,10 +320,12 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             return metric(_model(X))
         if self.jackknife is None:
             return metric(from_pyhf(self.workspace(X, y, sample_weight, variation)))
+        columns = drop_absent(sample_weight, X, y, variation, groups)
+        sample_weight, X, y, variation, groups = columns
         stage, events = self._new_events(X, y, sample_weight, variation)
-        nominal = events.nominal_rows
-        event = read_groups(groups, nominal, len(events.x))
-        check_shared(event, nominal)
+        nominal = slice(None) if (rows := events.nominal_rows) is None else rows
+        event = read_groups(groups, events.varied, len(events.x))
+        check_shared(event, event[nominal])
         return jackknife_score(stage, events, event, self.jackknife, metric)
 
     def workspace(
@@ -415,6 +417,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        sample_weight, X, y, variation = drop_absent(sample_weight, X, y, variation)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
         return read_events(X[:, self._column()], y, sample_weight, variation)
 
@@ -435,7 +438,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit_events(self, events: Events) -> None:
         labels = events.labels
-        signal = find_label(self.signal, labels)
+        signal = find_label(self.signal, labels, weighted=events.weight is not None)
         for systematic in events.systematics:
             check_name(systematic, "variation")
         nominal = events.nominal()

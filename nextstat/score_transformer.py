@@ -16,7 +16,9 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_para
 from nextstat._event_settings import find_label
 from nextstat._event_table import (
     check_shared,
+    drop_absent,
     nominal_rows,
+    present_rows,
     read_groups,
     read_labels,
     read_weights,
@@ -209,7 +211,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         check_option(self.output, "output", ("signal", "all"))
         nominal = _Nominal(X, y, sample_weight, variation)
         classes, code = read_labels(nominal.y, len(nominal.y))
-        signal = find_label(self.signal, classes)
+        signal = find_label(self.signal, classes, weighted=nominal.weight is not None)
         if check_flag(self.balance, "balance"):
             nominal.balance(code == classes.tolist().index(signal))
         classifier = nominal.train(clone(self.classifier), slice(None))
@@ -267,7 +269,11 @@ class _Nominal:
     Attributes
     ----------
     rows : (n_nominal,) ndarray, or None
-        Their indices among all rows; None if all are nominal.
+        Their indices among all rows, without those of weight 0; None if all are nominal.
+    present : (n_present,) ndarray, or None
+        Indices of all rows, of any variation, but those of weight 0; None if all have a weight.
+    varied : bool
+        Whether some rows with a weight are not nominal.
     X, y, weight
         Features, labels and weights of these rows.
     """
@@ -277,13 +283,19 @@ class _Nominal:
             raise ValueError("ScoreTransformer requires y to be passed, but the target y is None")
         X, y = indexable(X, y)
         self.n_rows = _num_samples(y)
-        self.rows = nominal_rows(variation, self.n_rows)
+        self.weight = read_weights(sample_weight, self.n_rows)
+        self.present = present_rows(sample_weight, self.n_rows)
+        _, variation = drop_absent(sample_weight, variation)
+        n_present = self.n_rows if self.present is None else len(self.present)
+        self.rows = nominal_rows(variation, n_present)
+        self.varied = self.rows is not None and len(self.rows) < n_present
+        if self.present is not None:
+            self.rows = self.present if self.rows is None else self.present[self.rows]
         if self.rows is not None and not len(self.rows):
             raise ValueError(
                 "variation has no nominal rows, from which the classifier could learn; was it a "
                 "split that tore variations from their events? use GroupKFold with groups="
             )
-        self.weight = read_weights(sample_weight, self.n_rows)
         self.X, self.y = X, np.asarray(y)
         if self.rows is not None:
             self.X, self.y = _safe_indexing(X, self.rows), self.y[self.rows]
@@ -325,10 +337,11 @@ class _Nominal:
         list of ndarray
             The nominal rows that the classifier of each fold learns from.
         """
-        event = read_groups(groups, self.rows, self.n_rows)
-        check_shared(event, self.rows)
+        event = read_groups(groups, self.varied, self.n_rows)
+        present = event if self.present is None else event[self.present]
+        nominal_event = event if self.rows is None else event[self.rows]
+        check_shared(present, nominal_event)
         rows = np.arange(self.n_rows) if self.rows is None else self.rows
-        nominal_event = event[rows]
         splitter = check_cv(cv, self.y, classifier=True)
         fold_of_nominal = np.full(len(rows), -1, dtype=np.intp)
         trained_on: list[npt.NDArray[np.intp]] = []

@@ -517,7 +517,12 @@ BAD: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
     ({}, (X3, [0, 1, 1], [1.0, np.nan, 1.0]), "Input sample_weight contains NaN"),
     ({}, (X3, [0, 1, 1], [0.0, 0.0, 0.0]), "sample_weight is zero for all rows"),
     ({}, (X3, [0, 1, 1], [1.0, 1.0, -3.0]), "the weights of label 1, nominal, add up to -2"),
-    ({}, (X3, [0, 1, 1], [0.0, 1.0, 1.0]), "the weights of label 0, nominal, add up to 0"),
+    ({}, (X3, [0, 1, 1], [0.0, 1.0, 1.0]), "one class only, 1 (rows of weight 0 do not count)"),
+    (
+        {},
+        (np.r_[X3, X3], [0, 0, 1, 1, 1, 1], [1.0, -1.0, 1, 1, 1, 1]),
+        "label 0, nominal, add up to 0",
+    ),
     ({}, (X3, [0, 1, 1], None, ["nominal"]), "variation has 1 entries for 3 rows"),
     ({}, (X3, [0, 1, 1], None, ["nominal", "nominal", "jes"]), "variation holds 'jes', expected"),
     (
@@ -612,7 +617,7 @@ def test_events_to_score_are_like_those_of_fit() -> None:
         ((X, y, None, variation), "the events of fit had weights, these have none"),
         (
             (X, y, np.where(variation == "jes_up", 0.0, weight), variation),
-            "rows of label 'signal', jes_up, have no weight",
+            "no rows of variation 'jes_up' for label 'signal', which fit had",
         ),
     ]:
         with pytest.raises(ValueError) as error:
