@@ -65,7 +65,9 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         Column of X to bin, by position or by name.
     signal : label, optional
         By default "signal" or, among numbers, the largest label (with a warning if there are more
-        than two).
+        than two). All others are backgrounds, but for labels that say data ("data_obs") or signal
+        ("signal_500"): these are errors unless they say background too ("bkg_signal_500"). The
+        `repr` says which is which.
     yields : mapping of label to float, optional
         Expected events of each sample, in or out of the bins: of all the rows that are passed.
         By default the sum of the nominal training weights times `luminosity`. Events scored later
@@ -253,7 +255,8 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         ------
         ValueError
             If a parameter is impossible, an array has the wrong length or holds NaN, a variation
-            is called otherwise, or a label has no events or a negative sum of weights.
+            is called otherwise, or a label has no events, a negative sum of weights, or is that of
+            data or of a second signal.
         WorkspaceError
             If X is a workspace that is rejected.
 
@@ -370,6 +373,15 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         rows = rank_impact(self.model_, bounds=free_poi(self.model_))
         impacts = {row["name"]: row["total_impact"] for row in rows}
         return np.array([impacts[name] for name in self.nuisance_names_])
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """The parameters and, once events were learned from, which labels are what."""
+        text: str = super().__repr__(N_CHAR_MAX)
+        if not hasattr(self, "classes_"):
+            return text
+        labels = self.classes_.tolist()
+        backgrounds = ", ".join(repr(label) for label in labels if label != self.signal_)
+        return f"{text} <signal: {self.signal_!r}; backgrounds: {backgrounds}>"
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

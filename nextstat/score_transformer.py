@@ -39,7 +39,8 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         With `predict_proba` or `decision_function`; it is cloned, not modified. More than two
         labels are learned as such.
     signal : label, optional
-        Of the signal; by default "signal" or, among numbers, the largest label.
+        Of the signal; by default "signal" or, among numbers, the largest label. As for
+        `HistFactoryEstimator`, labels of data or of a second signal are errors.
     output : {"signal", "all"}
         One column with the score of the signal, or one for each label.
     balance : bool
