@@ -226,7 +226,7 @@ def _ends(
             if pvalues[inside] - pvalues[outside] > _COARSE:
                 warnings.warn(
                     f"the p-value falls from {pvalues[inside]:.3g} to {pvalues[outside]:.3g} "
-                    f"between {name}={points[inside]:g} and {points[outside]:g}, where the "
+                    f"between {name!r} = {points[inside]:g} and {points[outside]:g}, where the "
                     "interval ends: give values closer to each other there",
                     FitWarning,
                     stacklevel=4,

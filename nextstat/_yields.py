@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextstat._problem import check_model
+from nextstat._rejection import listing
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult, check_converged, check_result
@@ -133,7 +134,7 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
         if result.active_bounds:
             warnings.warn(
                 "parameters at a bound have no error and add none to the yields: "
-                + ", ".join(result.active_bounds),
+                + listing(result.active_bounds),
                 FitWarning,
                 stacklevel=2,
             )

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from nextstat._text import printable
 from nextstat.exceptions import NextstatError
 
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
@@ -82,7 +83,7 @@ def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
 
 def _one_line(message: object) -> str:
     """A message of the library in the words of the command line."""
-    text = " ".join(str(message).split())
+    text = printable(" ".join(str(message).split()))
     for python, option in _SPELLINGS:
         text = python.sub(option, text)
     return text
