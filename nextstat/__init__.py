@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from nextstat._yields import Yields as Yields
     from nextstat._yields import yields as yields
     from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
+    from nextstat.exceptions import DeviceError as DeviceError
     from nextstat.exceptions import FitError as FitError
     from nextstat.exceptions import FitWarning as FitWarning
     from nextstat.exceptions import NextstatError as NextstatError
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ClsScan": "_scan",
     "Contour": "_contour",
+    "DeviceError": "exceptions",
     "FeldmanCousins": "_feldman_cousins",
     "FitBatch": "_toys",
     "FitError": "exceptions",

@@ -14,12 +14,12 @@ from nextstat._columns import Overflow, check_edges, finite_edges
 from nextstat._options import check_integer
 from nextstat.exceptions import FitWarning
 from nextstat.torch._smooth import Sums, smooth, softmax
-from nextstat.torch._tensors import as_column, as_floats, check_device
+from nextstat.torch._tensors import OnDevice, as_column, as_floats, check_device
 
 Mode = Literal["kde", "sigmoid", "softmax"]
 
 
-class SoftHistogram(torch.nn.Module):
+class SoftHistogram(OnDevice):
     """Histogram of the outputs of a network, differentiable in everything it is made of.
 
     Event i gives bin k the share K_ik of its weight, n_k = sum_i w_i K_ik:
