@@ -16,7 +16,7 @@ from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import STATUS, minimise, require_minimum
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_problem
 from nextstat._rejection import unknown
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -133,6 +133,7 @@ def fit_batch(
     ValueError
         If an array has the wrong shape, or there are no rows.
     """
+    check_model(model)
     rows = _rows(model, data, auxdata)
     problem = make_problem(model, init, fixed, bounds)
     usable = rows[np.isfinite(rows).all(axis=1) & (rows[:, : model.n_bins] >= 0.0).all(axis=1)]
@@ -184,6 +185,7 @@ def fit_toys(
     ValueError, TypeError
         If an option is impossible.
     """
+    check_model(model)
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     problem = make_problem(model, init, fixed, bounds)
     truth = _truth(model, params, problem)
@@ -210,6 +212,7 @@ def toy_data(
     -----
     n ~ Poisson(nu(params)); auxiliary data a ~ Normal(theta, s) or Poisson(tau theta).
     """
+    check_model(model)
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     truth = _truth(model, params, make_problem(model))
     return _core.toy_data(model._core, truth, seed, 0, (0, n_toys))
