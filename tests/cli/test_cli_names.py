@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def run(*arguments: object, **environment: str | None) -> tuple[str, str]:
     variables = {**os.environ, "COLUMNS": None, "PYTHONIOENCODING": None, **environment}
     done = subprocess.run(
         [*NEXTSTAT, *map(str, arguments)],
+        cwd=tempfile.gettempdir(),  # not the checkout, whose nextstat/ holds no extension module
         capture_output=True,
         env={name: value for name, value in variables.items() if value is not None},
         timeout=100,
@@ -150,6 +152,7 @@ def test_terminal(long_file: Path, size: tuple[int, int], longest: int) -> None:
         stdin=others,
         stdout=others,
         stderr=subprocess.DEVNULL,
+        cwd=tempfile.gettempdir(),
         env={**variables, "TERM": "dumb"},
     )
     os.close(others)
