@@ -53,8 +53,9 @@ def find_label(signal: Any, labels: npt.NDArray[Any], *, weighted: bool = False)
 def _default_signal(labels: npt.NDArray[Any]) -> Any:
     """ "signal" or, among numbers, the largest, with a warning if there are more than two."""
     names = labels.tolist()
-    if "signal" in names:
-        return "signal"
+    for label in ("signal", b"signal"):
+        if label in names:
+            return label
     if labels.dtype.kind in "biuf":
         if len(names) > 2:
             warnings.warn(

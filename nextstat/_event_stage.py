@@ -103,7 +103,7 @@ class EventStage:
         factors = self.yields / totals[:, 0]
         nominal = _inside(sums.yields[:, 0], self.keeps) * factors[:, None]
         variance = _inside(sums.variances[:, 0], self.keeps) * factors[:, None] ** 2
-        samples = tuple(str(label) for label in self.labels.tolist())
+        samples = tuple(map(sample_name, self.labels.tolist()))
         varied: dict[str, dict[int, Vector]] = {}
         for i, systematic in enumerate(events.systematics):
             for k, sample in enumerate(samples):
@@ -135,8 +135,13 @@ def _sides_given(events: Events, present: npt.NDArray[np.bool_]) -> Sides:
             both = present[k, 1 + 2 * i : 3 + 2 * i].tolist()
             given = tuple(side for side, some in zip(SIDES, both, strict=True) if some)
             if given:
-                found[systematic, str(label)] = given
+                found[systematic, sample_name(label)] = given
     return found
+
+
+def sample_name(label: Any) -> str:
+    """What the sample of a label is called; text in bytes, as from HDF5, is text."""
+    return label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
 
 
 def _inside(content: Vector, keeps: tuple[bool, bool]) -> Vector:
@@ -157,9 +162,11 @@ def nominal_totals(nominal: Events) -> Vector:
     ValueError
         If a label has no events, or weights that do not add up to a positive number.
     """
-    number = np.bincount(nominal.label, minlength=len(nominal.labels))
-    totals = np.bincount(nominal.label, nominal.weight, len(nominal.labels)).astype(np.float64)
-    _check_totals(totals[:, None], number[:, None] > 0, nominal)
+    weight = np.ones(len(nominal.x)) if nominal.weight is None else nominal.weight.astype(float)
+    n_labels = len(nominal.labels)
+    totals: Vector = np.bincount(nominal.label, weight, n_labels).astype(np.float64)
+    squares = np.bincount(nominal.label, weight**2, n_labels)
+    _check_totals(totals[:, None], squares[:, None] > 0.0, nominal)
     return totals
 
 

@@ -17,6 +17,7 @@ from nextstat._rejection import suggestion
 Vector: TypeAlias = npt.NDArray[np.float64]
 NOMINAL = "nominal"
 SIDES = ("up", "down")
+_SIZES = (1e-150, 1e140)  # of weights of which many can be squared and added
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ def read_labels(y: Any, n_rows: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.i
 
 
 def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
-    """Event weights, finite, of the right length and not all zero; None for ones."""
+    """Event weights, of the right length and not all zero, whose squares are finite, too.
+
+    None for ones.
+    """
     if sample_weight is None:
         return None
     weight: npt.NDArray[Any] = check_array(
@@ -135,6 +139,12 @@ def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
         raise ValueError(f"sample_weight has shape {weight.shape}, expected ({n_rows},)")
     if not weight.any():
         raise ValueError("sample_weight is zero for all rows, expected at least one that is not")
+    largest = float(np.abs(weight).max())
+    if not _SIZES[0] <= largest <= _SIZES[1]:
+        raise ValueError(
+            f"the largest of sample_weight is {largest:g}, which cannot be squared and added: "
+            "scale them to about 1, and luminosity against it"
+        )
     return weight
 
 
@@ -156,9 +166,13 @@ def drop_absent(sample_weight: Any, *columns: Any) -> tuple[Any, ...]:
     is wrong.
     """
     given = (sample_weight, *columns)
-    if sample_weight is None or len({_num_samples(x) for x in given if x is not None}) > 1:
+    if sample_weight is None:
         return given
-    rows = present_rows(sample_weight, _num_samples(sample_weight))
+    try:
+        (n_rows,) = {_num_samples(x) for x in given if x is not None}
+    except (TypeError, ValueError):  # lengths differ, or something has none
+        return given
+    rows = present_rows(sample_weight, n_rows)
     if rows is None:
         return given
     return tuple(None if x is None else _safe_indexing(x, rows) for x in given)

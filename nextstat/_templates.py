@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._rejection import listing
+from nextstat._text import printable_list
 from nextstat.exceptions import WorkspaceWarning
 
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -170,8 +170,8 @@ def warn_of_mirrored(sides: Sides) -> None:
     for (systematic, side), samples in one_sided.items():
         other = "down" if side == "up" else "up"
         warnings.warn(
-            f"systematic {systematic!r} has {side} but no {other} rows for {listing(samples)}: "
-            f"{other} is taken as the mirror image of {side}",
+            f"systematic {systematic!r} has {side} but no {other} rows for "
+            f"{printable_list(samples)}: {other} is taken as the mirror image of {side}",
             WorkspaceWarning,
             stacklevel=4,
         )

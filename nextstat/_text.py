@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
@@ -15,6 +16,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_list(names: Iterable[str]) -> str:
+    """Names, each `printable`, with commas between them."""
+    return ", ".join(map(printable, names))
 
 
 def _is_seen(character: str) -> bool:

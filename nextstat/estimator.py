@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nextstat._binning import (
@@ -62,12 +62,12 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         Equally wide bins; bins with equal numbers of expected events (see Notes on ties); the
         bins, up to `n_bins` of them, with the best `metric` (see Notes); or the edges themselves.
     observable : int or str
-        Column of X to bin, by position or by name.
+        Column of X to bin, by position or by name; the others may hold NaN.
     signal : label, optional
         By default "signal" or, among numbers, the largest label (with a warning if there are more
-        than two). All others are backgrounds, but for labels that say data ("data_obs") or signal
-        ("signal_500"): these are errors unless they say background too ("bkg_signal_500"). The
-        `repr` says which is which.
+        than two). All others are backgrounds, but for labels that say data ("data_obs") or, beside
+        a signal that says so too, signal ("signal_500"): these are errors unless they say
+        background as well ("bkg_signal_500"). The `repr` says which is which.
     yields : mapping of label to float, optional
         Expected events of each sample, in or out of the bins: of all the rows that are passed.
         By default the sum of the nominal training weights times `luminosity`. Events scored later
@@ -430,8 +430,11 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         sample_weight, X, y, variation = drop_absent(sample_weight, X, y, variation)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-        return read_events(X[:, self._column()], y, sample_weight, variation)
+        dtype = [np.float64, np.float32]
+        X = validate_data(self, X, dtype=dtype, ensure_all_finite=False, reset=reset)
+        x = X[:, self._column()]
+        check_array(x, ensure_2d=False, dtype=dtype, input_name="X", estimator=self)
+        return read_events(x, y, sample_weight, variation)
 
     def _column(self) -> int:
         n_features = self.n_features_in_

@@ -50,7 +50,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         Cross-fitting. `fit_transform` then scores every event, with its variations, by a
         classifier that was not trained on it, so that templates made from training events are
         not optimistic; `transform` uses one classifier trained on all of them. Splits given as
-        an iterable count nominal rows only.
+        an iterable count nominal rows only, without those of weight 0.
 
     Attributes
     ----------
@@ -349,6 +349,10 @@ class _Nominal:
         by_group = get_routing_for_object(splitter).consumes("split", ["groups"])
         given = nominal_event if by_group and groups is not None else None
         for train, test in splitter.split(self.X, self.y, given):
+            if max(np.max(train, initial=0), np.max(test, initial=0)) >= len(rows):
+                raise ValueError(
+                    f"cv splits more rows than there are: {len(rows)} are nominal and have a weight"
+                )
             if len(np.intersect1d(train, test)):
                 raise ValueError("cv trains on events that the same fold scores")
             if (fold_of_nominal[test] >= 0).any():

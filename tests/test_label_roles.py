@@ -64,6 +64,16 @@ def test_what_is_named_is_meant() -> None:
     check_backgrounds([0, 1, 2, True, 1.5], 1)
 
 
+def test_a_signal_of_another_name() -> None:
+    """Whoever names one that does not say so turns the words round; data remain data."""
+    check_backgrounds(["signal", "top"], "top")
+    check_backgrounds(["ggH", "signal_500"], "ggH")
+    with pytest.raises(ValueError, match="seem to be data"):
+        check_backgrounds(["data", "signal", "top"], "top")
+    with pytest.raises(ValueError, match="beside 'signal_500'"):
+        check_backgrounds(["signal_500", "signal_1000", "top"], "signal_500")
+
+
 def events(extra: Any) -> tuple[Any, Any]:
     y = np.array(["signal", "ttbar", "wjets", extra] * 30, dtype=object)
     return np.random.default_rng(0).random((len(y), 1)), y

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import nextstat
 from nextstat import interpret, plot
-from nextstat._text import percent, printable
+from nextstat._text import percent, printable, printable_list
 
 NAMES = ["mu\x1b[31m$a$", "two\nlines\\$x^2$ \u202e", r"$\frac{", "_under$"]
 
@@ -33,6 +33,10 @@ def test_escapes_are_those_of_repr() -> None:
         assert printable(text) == repr(text)[1:-1]
     for text in ("a b", "a\u00a0b", "a\u3000b", "μ → ∞", "e\u0301", "漢字", "👍🏽"):
         assert printable(text) == text
+
+
+def test_lists() -> None:
+    assert printable_list(["a", "b\n", "\x1b[2J"]) == r"a, b\n, \x1b[2J"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import nextstat
-from nextstat._rejection import listing, unknown
+from nextstat._rejection import unknown
+from nextstat._text import printable_list
 from nextstat.cli import options
 from nextstat.cli.output import decimals, emit, line, save, significant, table
 
@@ -66,7 +67,7 @@ def yields(
         raise click.ClickException(unknown("channel", channel, model.channels))
     channels = model.channels if channel is None else (channel,)
     if plot is not None and len(channels) > 1:
-        raise click.UsageError(f"--plot needs --channel, one of: {listing(channels)}")
+        raise click.UsageError(f"--plot needs --channel, one of: {printable_list(channels)}")
     result = options.converged_fit(model, settings)
     prefit, postfit = nextstat.yields(model), nextstat.yields(model, result)
     rows = [row for row in _rows(prefit, postfit, per_bin=bins) if row["channel"] in channels]

@@ -9,7 +9,7 @@ import click
 
 import nextstat
 from nextstat.cli import options
-from nextstat.cli.output import decimals, emit, line, number, percent, shift, signed, table, wrote
+from nextstat.cli.output import decimals, emit, line, number, shift, signed, table, wrote
 
 if TYPE_CHECKING:
     from nextstat import FitBatch, HistFactoryModel
@@ -110,7 +110,7 @@ def _toy_table(summary: dict[str, Any]) -> None:
     ]
     table(("toys", "value", "error"), cells)
     converged = f"{summary['n_converged']} of {summary['n_toys']} fits converged"
-    line(f"{converged} ({percent(summary['fraction_converged'])}); seed {summary['seed']}")
+    line(f"{converged} ({100.0 * summary['fraction_converged']:.1f} %); seed {summary['seed']}")
     others = {k: n for k, n in summary["status"].items() if k != "converged"}
     if others:
         line("others: " + ", ".join(f"{n} {status}" for status, n in others.items()))

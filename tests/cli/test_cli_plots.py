@@ -94,7 +94,7 @@ def test_limit_plot(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_yields_plot_needs_a_channel(file: Path, tmp_path: Path) -> None:
     """Of several channels one must be chosen."""
     message = misuse("yields", file, "--plot", tmp_path / "yields.png")
-    assert "--plot needs --channel, one of: 'region_1', 'region_2'" in message
+    assert "--plot needs --channel, one of: region_1, region_2" in message
 
 
 @pytest.mark.parametrize("command", [*DRAWING, "demo"])

@@ -55,7 +55,7 @@ def test_table(file: Path) -> None:
     assert lines_with(text, "mean of the pull", *pull)
     width = (f"{found['pull_width']:.3f}", f"{found['pull_width_error']:.3f}")
     assert lines_with(text, "width of the pull", *width)
-    assert f"{found['n_converged']} of 400 fits converged (100 %); seed 3" in text
+    assert f"{found['n_converged']} of 400 fits converged (100.0 %); seed 3" in text
     assert "others:" not in text
 
 
