@@ -162,7 +162,11 @@ def nominal_totals(nominal: Events) -> Vector:
     ValueError
         If a label has no events, or weights that do not add up to a positive number.
     """
-    weight = np.ones(len(nominal.x)) if nominal.weight is None else nominal.weight.astype(float)
+    weight = (
+        np.ones(len(nominal.x))
+        if nominal.weight is None
+        else nominal.weight.astype(float, copy=False)
+    )
     n_labels = len(nominal.labels)
     totals: Vector = np.bincount(nominal.label, weight, n_labels).astype(np.float64)
     squares = np.bincount(nominal.label, weight**2, n_labels)

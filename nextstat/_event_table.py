@@ -139,7 +139,7 @@ def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
         raise ValueError(f"sample_weight has shape {weight.shape}, expected ({n_rows},)")
     if not weight.any():
         raise ValueError("sample_weight is zero for all rows, expected at least one that is not")
-    largest = float(np.abs(weight).max())
+    largest = max(float(weight.max()), -float(weight.min()))
     if not _SIZES[0] <= largest <= _SIZES[1]:
         raise ValueError(
             f"the largest of sample_weight is {largest:g}, which cannot be squared and added: "
@@ -149,12 +149,15 @@ def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
 
 
 def present_rows(sample_weight: Any, n_rows: int) -> npt.NDArray[np.intp] | None:
-    """Indices of the rows whose weight is not zero; None if all are, or if all weights are zero.
+    """Indices of the rows whose weight is not zero; None if all are, or none is.
 
-    Rows of weight zero are as absent, whatever else they hold.
+    Rows of weight zero are as absent, whatever else they hold. What else is wrong with the weights,
+    `read_weights` says.
     """
-    weight = read_weights(sample_weight, n_rows)
-    if weight is None or weight.all():
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+    if weight is not None and weight.dtype.kind not in "biuf":
+        weight = read_weights(weight, n_rows)
+    if weight is None or weight.shape != (n_rows,) or weight.all() or not weight.any():
         return None
     return np.flatnonzero(weight)
 
