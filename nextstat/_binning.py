@@ -34,7 +34,8 @@ def find_range(x: npt.NDArray[np.floating], lo: float | None, hi: float | None) 
     """Both ends of the binning, (2,): those given, or else the extremes of the observable."""
     first, last = float(x.min()), float(x.max())
     if lo is None and hi is None and first == last:
-        return np.array([first - 0.5, last + 0.5])
+        margin = max(0.5, float(np.spacing(abs(first))))
+        return np.array([first - margin, last + margin])
     ends = np.array([first if lo is None else lo, last if hi is None else hi], dtype=np.float64)
     if not (ends[0] < ends[1] and np.isfinite(ends).all()):
         raise ValueError(

@@ -232,6 +232,8 @@ def test_range() -> None:
     assert find_range(x, 0.0, None).tolist() == [0.0, 3.0]
     assert find_range(x, None, 2.5).tolist() == [1.0, 2.5]
     assert find_range(np.ones(4), None, None).tolist() == [0.5, 1.5]
+    lo, hi = find_range(np.full(4, 1e30), None, None)
+    assert lo < 1e30 < hi
 
 
 def test_candidates_resolve_signal_and_background() -> None:

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -35,7 +36,7 @@ class Program(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         with _interruptions() as interruptions, warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = partial(_show_warning, set())
             try:
                 return_value = super().invoke(context)
             except KeyboardInterrupt:
@@ -77,8 +78,12 @@ def _interruptions() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
-    click.echo(f"Warning: {_one_line(message)}", err=True)
+def _show_warning(seen: set[str], message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    """Each warning once: figures warn of a missing glyph whenever they are laid out."""
+    text = _one_line(message)
+    if text not in seen:
+        seen.add(text)
+        click.echo(f"Warning: {text}", err=True)
 
 
 def _one_line(message: object) -> str:

@@ -109,6 +109,14 @@ def test_names_in_messages(evil: Path, tmp_path: Path) -> None:
         assert r"\x1b" in message or "'SR" in message, message
 
 
+def test_warnings_are_given_once(tmp_path: Path) -> None:
+    """A figure is laid out several times, and warns of a missing glyph each time."""
+    file = write(tmp_path, renamed({"jet_energy_scale": "漢", "b_tagging": "字"}))
+    _, errors = run("pulls", file, "--plot", tmp_path / "x.png")
+    lines = errors.splitlines()
+    assert len(lines) == len(set(lines))
+
+
 # Widths and encodings ---------------------------------------------------------------------------
 
 
