@@ -6,9 +6,17 @@ Names load on first use, so that ``import nextstat`` stays light.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from nextstat._lazy import loader
+
+if importlib.util.find_spec("nextstat._core") is None:
+    raise ImportError(
+        f"{__path__[0]} holds the sources of nextstat without its compiled modules, and hides a "
+        "nextstat that is installed: start Python in another folder, or build in this one with "
+        "pip install -e . (see CONTRIBUTING.md)"
+    )
 
 if TYPE_CHECKING:
     from nextstat import callbacks as callbacks
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
     from nextstat._yields import Yields as Yields
     from nextstat._yields import yields as yields
     from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
+    from nextstat.exceptions import DeviceError as DeviceError
     from nextstat.exceptions import FitError as FitError
     from nextstat.exceptions import FitWarning as FitWarning
     from nextstat.exceptions import NextstatError as NextstatError
@@ -65,6 +74,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ClsScan": "_scan",
     "Contour": "_contour",
+    "DeviceError": "exceptions",
     "FeldmanCousins": "_feldman_cousins",
     "FitBatch": "_toys",
     "FitError": "exceptions",

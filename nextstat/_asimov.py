@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._problem import check_model
 from nextstat._profile import Profile, observe
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -50,6 +51,7 @@ def asimov_data(
     FitError
         If a fit did not converge.
     """
+    check_model(model)
     if not np.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
     profile = observe(model, data=data, auxdata=auxdata, poi=poi, n_starts=n_starts)

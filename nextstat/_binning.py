@@ -11,6 +11,7 @@ import numpy.typing as npt
 Vector: TypeAlias = npt.NDArray[np.float64]
 
 _N_CANDIDATES = 200  # candidate edges of the binning for sensitivity
+_ROUNDING = 1e-9  # of sums of weights, in shares of a bin
 
 
 def explicit_edges(binning: npt.ArrayLike) -> Vector:
@@ -33,7 +34,8 @@ def find_range(x: npt.NDArray[np.floating], lo: float | None, hi: float | None) 
     """Both ends of the binning, (2,): those given, or else the extremes of the observable."""
     first, last = float(x.min()), float(x.max())
     if lo is None and hi is None and first == last:
-        return np.array([first - 0.5, last + 0.5])
+        margin = max(0.5, float(np.spacing(abs(first))))
+        return np.array([first - margin, last + margin])
     ends = np.array([first if lo is None else lo, last if hi is None else hi], dtype=np.float64)
     if not (ends[0] < ends[1] and np.isfinite(ends).all()):
         raise ValueError(
@@ -65,6 +67,10 @@ def uniform_edges(ends: Vector, n_bins: int) -> Vector:
 def quantile_edges(x: npt.NDArray[np.floating], weight: Vector, ends: Vector, n: int) -> Vector:
     """Bins with equal sums of weights, as far as ties and negative weights permit.
 
+    A value that holds more than its share, a bin's worth, counts as one share only, and the others
+    share what is left: it takes one bin from the others, not all that it could fill. Where no value
+    does, these are the quantiles k / n. Edges are between values, so that none is on an edge.
+
     Parameters
     ----------
     x : (n_events,) ndarray
@@ -72,7 +78,12 @@ def quantile_edges(x: npt.NDArray[np.floating], weight: Vector, ends: Vector, n:
         The expected events that each event stands for.
     ends : (2,) ndarray
     n : int
-        Number of bins; fewer come out if the quantiles coincide.
+        Number of bins; fewer come out only of fewer different values.
+
+    Raises
+    ------
+    ValueError
+        If the weights between the ends do not add up to a positive number.
     """
     inside = np.flatnonzero((x >= ends[0]) & (x <= ends[1]))
     order = inside[np.argsort(x[inside], kind="stable")]
@@ -80,11 +91,46 @@ def quantile_edges(x: npt.NDArray[np.floating], weight: Vector, ends: Vector, n:
     total = np.maximum.accumulate(np.cumsum(weight[order], dtype=np.float64))
     if not len(total) or total[-1] <= 0.0:
         raise ValueError(f"no events are expected between {ends[0]:g} and {ends[1]:g}")
-    wanted = total[-1] * np.arange(1, n) / n
+    last = np.append(np.flatnonzero(values[1:] > values[:-1]), len(values) - 1)  # of each value
+    values, total = values[last], total[last]
+    content = np.diff(total, prepend=0.0)
+    share = _fair_share(content[content > 0.0], n)
+    some_are_full = (content > share).any()
+    if some_are_full:
+        total = np.cumsum(np.minimum(content, share))
+    # Rounding must not move a value to the other side of an edge that is just beside it.
+    wanted = share * (np.arange(1, n) + _ROUNDING)
     above = np.minimum(np.searchsorted(total, wanted, side="right"), len(values) - 1)
-    inner = 0.5 * (values[np.maximum(above - 1, 0)] + values[above])
+    if some_are_full:  # the nearer side of a value: never twice the same, as it holds one share
+        above += total[above] - wanted < wanted - total[above - 1]
+        above = np.minimum(above, len(values) - 1)
+    above = above[above > 0]
+    below, upper = values[above - 1], values[above]
+    inner = 0.5 * below + 0.5 * upper
+    inner = np.where(inner > below, inner, upper)  # there is no number between neighbours
     inner = np.unique(inner[(inner > ends[0]) & (inner < ends[1])])
     return np.concatenate([ends[:1], inner, ends[1:]])
+
+
+def _fair_share(content: Vector, n: int) -> float:
+    """Share q for which the sum of min(content, q) is n q: what each of n bins gets.
+
+    Parameters
+    ----------
+    content : (n_values,) ndarray
+        Positive. Where there are no more values than bins, each value is a bin.
+    """
+    if len(content) <= n:
+        return float(content.min())
+    largest = -np.partition(-content, n - 1)[:n]
+    largest[::-1].sort()
+    rest = content.sum()
+    for k, most in enumerate(largest.tolist()):
+        share = rest / (n - k)
+        if most <= share:
+            break
+        rest -= most
+    return float(share)
 
 
 def candidate_edges(

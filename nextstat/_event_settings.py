@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._label_roles import check_backgrounds
 from nextstat._options import check_positive
 from nextstat._rejection import show, suggestion
 from nextstat._templates import RESERVED
@@ -17,35 +18,54 @@ from nextstat.exceptions import WorkspaceWarning
 Vector: TypeAlias = npt.NDArray[np.float64]
 
 
-def find_label(signal: Any, labels: npt.NDArray[Any]) -> Any:
+def find_label(signal: Any, labels: npt.NDArray[Any], *, weighted: bool = False) -> Any:
     """The label of the signal: the one asked for, "signal" or, among numbers, the largest.
+
+    All others are backgrounds, as `check_backgrounds` has it.
+
+    Parameters
+    ----------
+    signal : label, or None
+    labels : (n_labels,) ndarray
+        Those that occur.
+    weighted : bool
+        Whether they are those of events with weights.
 
     Raises
     ------
     ValueError
-        If there is no such label, or only one label at all.
+        If there is no such label, only one label at all, or another that is no background.
     """
     names = labels.tolist()
     if len(names) < 2:
+        rest = " (rows of weight 0 do not count)" if weighted else ""
         raise ValueError(
-            f"y holds one class only, {names[0]!r}; expected signal and at least one background"
+            f"y holds one class only, {names[0]!r}{rest}; expected signal and at least one "
+            "background"
         )
-    if signal is None:
-        if "signal" in names:
-            return "signal"
-        if labels.dtype.kind in "biuf":
-            if len(names) > 2:
-                warnings.warn(
-                    f"the signal is taken to be {names[-1]!r}, the largest of the labels {names}; "
-                    "pass signal= to choose",
-                    WorkspaceWarning,
-                    stacklevel=5,
-                )
-            return names[-1]
-        raise ValueError(f"which of the labels {names} is the signal? pass signal=")
-    if signal not in names:
-        raise ValueError(f"signal is {signal!r}, expected one of the labels of y, {names}")
-    return signal
+    chosen = _default_signal(labels) if signal is None else signal
+    if chosen not in names:
+        raise ValueError(f"signal is {chosen!r}, expected one of the labels of y, {names}")
+    check_backgrounds(names, chosen)
+    return chosen
+
+
+def _default_signal(labels: npt.NDArray[Any]) -> Any:
+    """ "signal" or, among numbers, the largest, with a warning if there are more than two."""
+    names = labels.tolist()
+    for label in ("signal", b"signal"):
+        if label in names:
+            return label
+    if labels.dtype.kind in "biuf":
+        if len(names) > 2:
+            warnings.warn(
+                f"the signal is taken to be {names[-1]!r}, the largest of the labels {names}; "
+                "pass signal= to choose",
+                WorkspaceWarning,
+                stacklevel=6,
+            )
+        return names[-1]
+    raise ValueError(f"which of the labels {names} is the signal? pass signal=")
 
 
 def find_yields(yields: Mapping[Any, float], labels: npt.NDArray[Any]) -> Vector:

@@ -60,7 +60,7 @@ class EventStage:
         ValueError
             If labels are unknown or missing, or weights add up to nothing.
         """
-        _check_labels(events.labels, self.labels)
+        _check_labels(events, self.labels)
         return self._scaled(events, sum_events(events, self.edges, self.smoothing))
 
     def jackknife(
@@ -80,7 +80,7 @@ class EventStage:
         ValueError
             As for `templates`; or if all rows of a label and a variation are in one part.
         """
-        _check_labels(events.labels, self.labels)
+        _check_labels(events, self.labels)
         sums = sum_events(events, self.edges, self.smoothing, part, n_parts)
         yield self._scaled(events, sums.over(slice(None)))
         _check_parts(sums.squares > 0.0, events)
@@ -103,7 +103,7 @@ class EventStage:
         factors = self.yields / totals[:, 0]
         nominal = _inside(sums.yields[:, 0], self.keeps) * factors[:, None]
         variance = _inside(sums.variances[:, 0], self.keeps) * factors[:, None] ** 2
-        samples = tuple(str(label) for label in self.labels.tolist())
+        samples = tuple(map(sample_name, self.labels.tolist()))
         varied: dict[str, dict[int, Vector]] = {}
         for i, systematic in enumerate(events.systematics):
             for k, sample in enumerate(samples):
@@ -135,8 +135,13 @@ def _sides_given(events: Events, present: npt.NDArray[np.bool_]) -> Sides:
             both = present[k, 1 + 2 * i : 3 + 2 * i].tolist()
             given = tuple(side for side, some in zip(SIDES, both, strict=True) if some)
             if given:
-                found[systematic, str(label)] = given
+                found[systematic, sample_name(label)] = given
     return found
+
+
+def sample_name(label: Any) -> str:
+    """What the sample of a label is called; text in bytes, as from HDF5, is text."""
+    return label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
 
 
 def _inside(content: Vector, keeps: tuple[bool, bool]) -> Vector:
@@ -157,21 +162,29 @@ def nominal_totals(nominal: Events) -> Vector:
     ValueError
         If a label has no events, or weights that do not add up to a positive number.
     """
-    number = np.bincount(nominal.label, minlength=len(nominal.labels))
-    totals = np.bincount(nominal.label, nominal.weight, len(nominal.labels)).astype(np.float64)
-    _check_totals(totals[:, None], number[:, None] > 0, nominal)
+    weight = (
+        np.ones(len(nominal.x))
+        if nominal.weight is None
+        else nominal.weight.astype(float, copy=False)
+    )
+    n_labels = len(nominal.labels)
+    totals: Vector = np.bincount(nominal.label, weight, n_labels).astype(np.float64)
+    squares = np.bincount(nominal.label, weight**2, n_labels)
+    _check_totals(totals[:, None], squares[:, None] > 0.0, nominal)
     return totals
 
 
-def _check_labels(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
-    strange = [label for label in found.tolist() if label not in expected.tolist()]
+def _check_labels(events: Events, labels: npt.NDArray[Any]) -> None:
+    found, expected = events.labels.tolist(), labels.tolist()
+    strange = [label for label in found if label not in expected]
     if strange:
-        raise ValueError(
-            f"y holds {strange[0]!r}, which fit did not see; it saw {expected.tolist()}"
-        )
-    missing = [label for label in expected.tolist() if label not in found.tolist()]
+        raise ValueError(f"y holds {strange[0]!r}, which fit did not see; it saw {expected}")
+    missing = [label for label in expected if label not in found]
     if missing:
-        raise ValueError(f"label {missing[0]!r} has no events in y, expected some of each label")
+        weights = "" if events.weight is None else " (or only some of weight 0)"
+        raise ValueError(
+            f"label {missing[0]!r} has no events in y{weights}, expected some of each label"
+        )
 
 
 def _check_totals(totals: Vector, present: npt.NDArray[np.bool_], events: Events) -> None:
@@ -197,12 +210,12 @@ def _check_parts(present: npt.NDArray[np.bool_], events: Events) -> None:
 
 
 def _check_weights(present: npt.NDArray[np.bool_], events: Events) -> None:
-    """Raise ValueError where there are events, but all with weights of zero."""
+    """Raise ValueError where there are events, but their squared weights are zero."""
     rows = np.bincount(events.group, minlength=present.size).reshape(present.shape)
     for k, v in np.argwhere((rows > 0) & ~present).tolist():
         raise ValueError(
             f"the {rows[k, v]} rows of label {events.labels.tolist()[k]!r}, "
-            f"{_variation(events, v)}, have no weight (0, or too small to square)"
+            f"{_variation(events, v)}, have weights too small to square; scale them up"
         )
 
 

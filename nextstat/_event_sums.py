@@ -110,8 +110,9 @@ def find_smoothing(
     number = totals**2 / np.bincount(nominal.label, weight**2, n_labels)
     mean = np.bincount(nominal.label, weight * nominal.x, n_labels) / totals
     distance = nominal.x - mean[nominal.label]
-    square = np.bincount(nominal.label, weight * distance**2, n_labels) / totals
-    spread = np.sqrt(np.maximum(square, 0.0))
+    unit = float(np.abs(distance).max()) or 1.0  # squares neither overflow nor vanish
+    square = np.bincount(nominal.label, weight * (distance / unit) ** 2, n_labels) / totals
+    spread = unit * np.sqrt(np.maximum(square, 0.0))
     width = spread * number**-0.2
     for label, h in zip(nominal.labels.tolist(), width, strict=True):
         if not h > 0.0:

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import _num_samples
 
 from nextstat._encoding import renumber
 from nextstat._labels import encode
@@ -16,6 +17,7 @@ from nextstat._rejection import suggestion
 Vector: TypeAlias = npt.NDArray[np.float64]
 NOMINAL = "nominal"
 SIDES = ("up", "down")
+_SIZES = (1e-150, 1e140)  # of weights of which many can be squared and added
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Events:
     def nominal_rows(self) -> npt.NDArray[np.intp] | None:
         """Indices of the nominal rows; None if all are."""
         return None if self.variation is None else np.flatnonzero(self.variation == 0)
+
+    @property
+    def varied(self) -> bool:
+        """Whether some rows are not nominal."""
+        return self.variation is not None and bool(self.variation.any())
 
     def nominal(self) -> Events:
         """The nominal rows alone."""
@@ -115,7 +122,10 @@ def read_labels(y: Any, n_rows: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.i
 
 
 def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
-    """Event weights, finite, of the right length and not all zero; None for ones."""
+    """Event weights, of the right length and not all zero, whose squares are finite, too.
+
+    None for ones.
+    """
     if sample_weight is None:
         return None
     weight: npt.NDArray[Any] = check_array(
@@ -129,7 +139,46 @@ def read_weights(sample_weight: Any, n_rows: int) -> npt.NDArray[Any] | None:
         raise ValueError(f"sample_weight has shape {weight.shape}, expected ({n_rows},)")
     if not weight.any():
         raise ValueError("sample_weight is zero for all rows, expected at least one that is not")
+    largest = max(float(weight.max()), -float(weight.min()))
+    if not _SIZES[0] <= largest <= _SIZES[1]:
+        raise ValueError(
+            f"the largest of sample_weight is {largest:g}, which cannot be squared and added: "
+            "scale them to about 1, and luminosity against it"
+        )
     return weight
+
+
+def present_rows(sample_weight: Any, n_rows: int) -> npt.NDArray[np.intp] | None:
+    """Indices of the rows whose weight is not zero; None if all are, or none is.
+
+    Rows of weight zero are as absent, whatever else they hold. What else is wrong with the weights,
+    `read_weights` says.
+    """
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+    if weight is not None and weight.dtype.kind not in "biuf":
+        weight = read_weights(weight, n_rows)
+    if weight is None or weight.shape != (n_rows,) or weight.all() or not weight.any():
+        return None
+    return np.flatnonzero(weight)
+
+
+def drop_absent(sample_weight: Any, *columns: Any) -> tuple[Any, ...]:
+    """Weights, and columns of as many rows, without the rows of weight zero.
+
+    Columns may be None. Where lengths differ, nothing is dropped: what reads the columns says which
+    is wrong.
+    """
+    given = (sample_weight, *columns)
+    if sample_weight is None:
+        return given
+    try:
+        (n_rows,) = {_num_samples(x) for x in given if x is not None}
+    except (TypeError, ValueError):  # lengths differ, or something has none
+        return given
+    rows = present_rows(sample_weight, n_rows)
+    if rows is None:
+        return given
+    return tuple(None if x is None else _safe_indexing(x, rows) for x in given)
 
 
 def read_variations(
@@ -157,16 +206,14 @@ def nominal_rows(variation: Any, n_rows: int) -> npt.NDArray[np.intp] | None:
     return None if code is None else np.flatnonzero(code == 0)
 
 
-def read_groups(
-    groups: Any, nominal: npt.NDArray[np.intp] | None, n_rows: int
-) -> npt.NDArray[np.int32]:
+def read_groups(groups: Any, varied: bool, n_rows: int) -> npt.NDArray[np.int32]:
     """Code of the event that each row is of, (n_rows,): by default, each row is an event.
 
     Parameters
     ----------
     groups : (n_rows,) array_like, or None
-    nominal : (n_nominal,) ndarray, or None
-        Indices of the nominal rows; None if all are.
+    varied : bool
+        Whether some rows are not nominal.
     n_rows : int
 
     Raises
@@ -175,7 +222,7 @@ def read_groups(
         If there are variations without groups, or the length differs.
     """
     if groups is None:
-        if nominal is not None and len(nominal) < n_rows:
+        if varied:
             raise ValueError(
                 "events with variations need groups: one id per event, which its variations share"
             )
@@ -185,11 +232,17 @@ def read_groups(
     return event
 
 
-def check_shared(event: npt.NDArray[np.int32], nominal: npt.NDArray[np.intp] | None) -> None:
-    """Raise ValueError if most variations are of no nominal event: numbers of rows, say."""
-    if nominal is None:
-        return
-    n_alone = np.count_nonzero(~np.isin(event, event[nominal]))
+def check_shared(event: npt.NDArray[np.int32], nominal: npt.NDArray[np.int32]) -> None:
+    """Raise ValueError if most variations are of no nominal event: numbers of rows, say.
+
+    Parameters
+    ----------
+    event : (n_rows,) ndarray
+        Of all rows.
+    nominal : (n_nominal,) ndarray
+        Of the nominal ones.
+    """
+    n_alone = np.count_nonzero(~np.isin(event, nominal))
     if 2 * n_alone > len(event) - len(nominal):
         raise ValueError(
             "most variations have groups of their own, without a nominal row: groups must hold "

@@ -17,6 +17,7 @@ from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
 from nextstat._read_only import ReadOnly
 from nextstat._scan import check_values
+from nextstat._text import printable
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -227,8 +228,8 @@ def _ends(
             if pvalues[inside] - pvalues[outside] > _COARSE:
                 warnings.warn(
                     f"the p-value falls from {pvalues[inside]:.3g} to {pvalues[outside]:.3g} "
-                    f"between {name}={points[inside]:g} and {points[outside]:g}, where the "
-                    "interval ends: give values closer to each other there",
+                    f"between {printable(name)}={points[inside]:g} and {points[outside]:g}, "
+                    "where the interval ends: give values closer to each other there",
                     FitWarning,
                     stacklevel=4,
                 )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
 from nextstat._asymptotics import Probabilities, probabilities
 from nextstat._options import check_calculator
-from nextstat._problem import Bounds, Fixed, Init
+from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
@@ -161,6 +161,9 @@ def hypotest(
     have the nuisance parameters fitted at the alternative, as in pyhf. Toys are thrown with the
     nuisance parameters fitted at each hypothesis; main and auxiliary data fluctuate.
     """
+    check_model(model)
+    if np.ndim(mu):
+        raise TypeError(f"mu has shape {np.shape(mu)}, expected a number; data is a keyword")
     mu = float(mu)
     statistic = _choose(test_stat, mu)
     check_calculator(calculator)
@@ -262,6 +265,7 @@ def significance(
     FitError, ValueError
         As for `hypotest`.
     """
+    check_model(model)
     if not isinstance(expected, bool | np.bool_):
         raise TypeError(f"expected is {expected!r}, expected True or False; data is a keyword")
     if not math.isfinite(mu):

@@ -23,7 +23,7 @@ from nextstat._hypotest import (
     toy_test,
 )
 from nextstat._options import check_calculator, check_level
-from nextstat._problem import Bounds, Fixed, Init
+from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
@@ -123,6 +123,7 @@ def upper_limit(
     Phi(N - sqrt(qA)) / Phi(N), falls to 1 - level: where sqrt(qA) of the Asimov data reaches
     N - Phi^-1((1 - level) Phi(N)). Roots by Brent's method.
     """
+    check_model(model)
     level = limit_level(level)
     check_calculator(calculator)
     plan = None

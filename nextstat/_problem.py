@@ -20,6 +20,10 @@ Bounds: TypeAlias = "npt.ArrayLike | Mapping[str, tuple[float, float]]"
 
 _TOLERANCE = 1e-8  # on the estimated distance to the minimum, in nll
 _MAX_ITERATIONS = 500
+_ORDER = (
+    ". Here, and unlike in pyhf, the model is the first argument: fit(model, data), "
+    "hypotest(model, mu, data=data), upper_limit(model, level, data=data)"
+)
 _EXACT = 1e-20  # the same, where derivatives are taken, which hold at the minimum only
 
 
@@ -94,7 +98,8 @@ def check_model(model: object) -> HistFactoryModel:
     """
     if not isinstance(model, HistFactoryModel):
         found = f"{type(model).__name__}{way_to_model(model)}"
-        raise TypeError(f"expected a HistFactoryModel, found a {found}")
+        order = "" if hasattr(model, "dataset") else _ORDER
+        raise TypeError(f"expected a HistFactoryModel, found a {found}{order}")
     return model
 
 

@@ -13,6 +13,7 @@ from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import require_minimum
 from nextstat._problem import Problem
+from nextstat._text import printable_list
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
@@ -211,7 +212,7 @@ def _warn_failed(names: list[str]) -> None:
     if names:
         warnings.warn(
             f"{len(names)} refits did not converge; NaN impacts for: "
-            + ", ".join(sorted(set(names))),
+            + printable_list(sorted(set(names))),
             FitWarning,
             stacklevel=_STACKLEVEL,
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._text import printable_list
 from nextstat.exceptions import WorkspaceWarning
 
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -149,6 +150,17 @@ def warn_of_merged(n_before: int, n_after: int) -> None:
         )
 
 
+def warn_of_ties(n_wanted: int, n_found: int) -> None:
+    """Say that there are fewer different values than bins."""
+    if n_found < n_wanted:
+        warnings.warn(
+            f"the observable has too few different values for {n_wanted} bins with equal numbers "
+            f"of events: {n_found} {'is' if n_found == 1 else 'are'} left",
+            WorkspaceWarning,
+            stacklevel=5,
+        )
+
+
 def warn_of_mirrored(sides: Sides) -> None:
     """Say which systematics have one side only."""
     one_sided: dict[tuple[str, str], list[str]] = {}
@@ -158,8 +170,8 @@ def warn_of_mirrored(sides: Sides) -> None:
     for (systematic, side), samples in one_sided.items():
         other = "down" if side == "up" else "up"
         warnings.warn(
-            f"systematic {systematic!r} has {side} but no {other} rows for {', '.join(samples)}: "
-            f"{other} is taken as the mirror image of {side}",
+            f"systematic {systematic!r} has {side} but no {other} rows for "
+            f"{printable_list(samples)}: {other} is taken as the mirror image of {side}",
             WorkspaceWarning,
             stacklevel=4,
         )

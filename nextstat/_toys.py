@@ -17,7 +17,7 @@ from nextstat import _core
 from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_minimum
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_problem
 from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
@@ -143,6 +143,7 @@ def fit_batch(
     ValueError
         If an array has the wrong shape, or there are no rows.
     """
+    check_model(model)
     rows = _rows(model, data, auxdata)
     problem = make_problem(model, init, fixed, bounds, n_starts)
     usable = rows[np.isfinite(rows).all(axis=1) & (rows[:, : model.n_bins] >= 0.0).all(axis=1)]
@@ -200,6 +201,7 @@ def fit_toys(
     ValueError, TypeError
         If an option is impossible, or an expectation at `params` is not finite.
     """
+    check_model(model)
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     problem = make_problem(model, init, fixed, bounds, n_starts)
     truth = _truth(model, params, problem)
@@ -228,6 +230,7 @@ def toy_data(
     0 count as 0. Counts are exact up to means of 2**53, from where doubles leave out integers;
     beyond, they follow the normal distribution with the skewness of the exact one.
     """
+    check_model(model)
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     truth = _truth(model, params, make_problem(model))
     return _core.toy_data(model._core, truth, seed, 0, (0, n_toys))

@@ -11,6 +11,7 @@ import numpy as np
 from nextstat._problem import check_model
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
+from nextstat._text import printable_list
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult, check_converged, check_result
@@ -145,7 +146,7 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
         if result.active_bounds:
             warnings.warn(
                 "parameters at a bound have no error and add none to the yields: "
-                + ", ".join(result.active_bounds),
+                + printable_list(result.active_bounds),
                 FitWarning,
                 stacklevel=2,
             )

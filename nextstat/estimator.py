@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nextstat._binning import (
@@ -28,13 +28,13 @@ from nextstat._event_settings import (
 )
 from nextstat._event_stage import EventStage, nominal_totals
 from nextstat._event_sums import find_smoothing
-from nextstat._event_table import Events, check_shared, read_events, read_groups
+from nextstat._event_table import Events, check_shared, drop_absent, read_events, read_groups
 from nextstat._fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._options import check_flag, check_integer, check_option, check_positive
 from nextstat._sensitive_bins import SensitiveBins
-from nextstat._templates import warn_of_merged, warn_of_mirrored
+from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
@@ -59,13 +59,15 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         Ends of the binning; events beyond are handled as `overflow` says. By default the extremes
         of the nominal training events, and later events beyond count in the first, last bin.
     binning : {"uniform", "quantile", "sensitivity"} or (n + 1,) array_like
-        Equally wide bins; bins with equal numbers of expected events; the bins, up to `n_bins`
-        of them, with the best `metric` (see Notes); or the edges themselves.
+        Equally wide bins; bins with equal numbers of expected events (see Notes on ties); the
+        bins, up to `n_bins` of them, with the best `metric` (see Notes); or the edges themselves.
     observable : int or str
-        Column of X to bin, by position or by name.
+        Column of X to bin, by position or by name; the others may hold NaN.
     signal : label, optional
         By default "signal" or, among numbers, the largest label (with a warning if there are more
-        than two).
+        than two). All others are backgrounds, but for labels that say data ("data_obs") or, beside
+        a signal that says so too, signal ("signal_500"): these are errors unless they say
+        background as well ("bkg_signal_500"). The `repr` says which is which.
     yields : mapping of label to float, optional
         Expected events of each sample, in or out of the bins: of all the rows that are passed.
         By default the sum of the nominal training weights times `luminosity`. Events scored later
@@ -147,6 +149,10 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
     events, in first order [1]_ [2]_. It scatters a little more, and may leave the range of the
     metric. An event and its variations are in one group. The `workspace` stays that of the events
     given.
+
+    In "quantile" bins, a value that many events have takes one bin, and the other events share the
+    rest equally. With fewer different values than `n_bins`, a `WorkspaceWarning` says how many bins
+    are left.
 
     "sensitivity" merges bins between 200 quantiles of signal and background, so that all of them
     satisfy `min_background` and `max_mc_error`. It compares the bins with the largest sum of
@@ -236,7 +242,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         y : (n_rows,) array_like
             Sample label of each row.
         sample_weight : (n_rows,) array_like, optional
-            Event weights, which may be negative.
+            Event weights, which may be negative. A row of weight 0 is as absent, whatever it holds.
         variation : (n_rows,) array_like of str, optional
             "nominal", "<systematic>_up" or "<systematic>_down"; all nominal by default.
 
@@ -249,14 +255,16 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         ------
         ValueError
             If a parameter is impossible, an array has the wrong length or holds NaN, a variation
-            is called otherwise, or a label has no events or a negative sum of weights.
+            is called otherwise, or a label has no events, a negative sum of weights, or is that of
+            data or of a second signal.
         WorkspaceError
             If X is a workspace that is rejected.
 
         Warns
         -----
         WorkspaceWarning
-            If a one-sided variation was mirrored, or bins without background were merged.
+            If a one-sided variation was mirrored, bins without background were merged, or there
+            are fewer bins than asked for since many events have the same value.
         FitWarning
             If the fit did not converge.
         """
@@ -315,10 +323,12 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             return metric(_model(X))
         if self.jackknife is None:
             return metric(from_pyhf(self.workspace(X, y, sample_weight, variation)))
+        columns = drop_absent(sample_weight, X, y, variation, groups)
+        sample_weight, X, y, variation, groups = columns
         stage, events = self._new_events(X, y, sample_weight, variation)
-        nominal = events.nominal_rows
-        event = read_groups(groups, nominal, len(events.x))
-        check_shared(event, nominal)
+        nominal = slice(None) if (rows := events.nominal_rows) is None else rows
+        event = read_groups(groups, events.varied, len(events.x))
+        check_shared(event, event[nominal])
         return jackknife_score(stage, events, event, self.jackknife, metric)
 
     def workspace(
@@ -363,6 +373,15 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         rows = rank_impact(self.model_, bounds=free_poi(self.model_))
         impacts = {row["name"]: row["total_impact"] for row in rows}
         return np.array([impacts[name] for name in self.nuisance_names_])
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """The parameters and, once events were learned from, which labels are what."""
+        text: str = super().__repr__(N_CHAR_MAX)
+        if not hasattr(self, "classes_"):
+            return text
+        labels = self.classes_.tolist()
+        backgrounds = ", ".join(repr(label) for label in labels if label != self.signal_)
+        return f"{text} <signal: {self.signal_!r}; backgrounds: {backgrounds}>"
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -410,8 +429,12 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-        return read_events(X[:, self._column()], y, sample_weight, variation)
+        sample_weight, X, y, variation = drop_absent(sample_weight, X, y, variation)
+        dtype = [np.float64, np.float32]
+        X = validate_data(self, X, dtype=dtype, ensure_all_finite=False, reset=reset)
+        x = X[:, self._column()]
+        check_array(x, ensure_2d=False, dtype=dtype, input_name="X", estimator=self)
+        return read_events(x, y, sample_weight, variation)
 
     def _column(self) -> int:
         n_features = self.n_features_in_
@@ -430,7 +453,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit_events(self, events: Events) -> None:
         labels = events.labels
-        signal = find_label(self.signal, labels)
+        signal = find_label(self.signal, labels, weighted=events.weight is not None)
         for systematic in events.systematics:
             check_name(systematic, "variation")
         nominal = events.nominal()
@@ -475,7 +498,9 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         if self.binning == "uniform":
             return uniform_edges(ends, self.n_bins)
         if self.binning == "quantile":
-            return quantile_edges(nominal.x, expected, ends, self.n_bins)
+            edges = quantile_edges(nominal.x, expected, ends, self.n_bins)
+            warn_of_ties(self.n_bins, len(edges) - 1)
+            return edges
         of_signal = stage.is_signal[nominal.label]
         edges = candidate_edges(nominal.x, expected, of_signal, ends)
         metric = METRICS[self.metric]

@@ -1,6 +1,13 @@
 """Exceptions and warnings raised by nextstat."""
 
-__all__ = ["FitError", "FitWarning", "NextstatError", "WorkspaceError", "WorkspaceWarning"]
+__all__ = [
+    "DeviceError",
+    "FitError",
+    "FitWarning",
+    "NextstatError",
+    "WorkspaceError",
+    "WorkspaceWarning",
+]
 
 
 class NextstatError(Exception):
@@ -20,6 +27,10 @@ class WorkspaceError(NextstatError, ValueError):
 
 class FitError(NextstatError, RuntimeError):
     """Raised when a converged fit is needed and there is none; try other inits or bounds."""
+
+
+class DeviceError(NextstatError, ValueError):
+    """Raised when a device is asked for that cannot be used here; choose another, such as "cpu"."""
 
 
 class FitWarning(UserWarning):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -56,7 +58,8 @@ def fill_histogram(
         Increasing bin edges. Bins include their lower edge, the last one its upper edge too, as in
         `numpy.histogram`. The outer two may be infinite.
     weights : (n_events,) array_like, optional
-        Event weights; 1 by default. float32 and float64 are read in place.
+        Event weights; 1 by default. float32 and float64 are read in place. An event of weight 0 is
+        as absent: its observable may be NaN.
     groups : (n_events,) array_like of int, optional
         Which histogram each event belongs to, from 0 to n_groups - 1: a sample, or a systematic
         variation of one. int32 is read in place.
@@ -92,6 +95,10 @@ def fill_histogram(
         events, weight, codes, _histogram.Bins(thresholds), n_histograms, threads_for(n_events)
     )
     if not valid:
+        if len(rows := np.flatnonzero(weight)) < len(weight):
+            chosen = None if groups is None else codes[rows]
+            options: dict[str, Any] = {"n_groups": n_groups, "overflow": overflow}
+            return fill_histogram(events[rows], edges, weight[rows], groups=chosen, **options)
         check_no_nan(x=events, weights=weight)
         check_codes(codes, n_histograms)
     return split(sums[:, bins], groups)

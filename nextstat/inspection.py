@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.utils import Bunch, _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from nextstat._event_table import nominal_rows, read_groups
+from nextstat._event_table import drop_absent, nominal_rows, read_groups
 from nextstat._metrics import free_poi
 from nextstat._options import check_integer
 from nextstat._toys import toy_data
@@ -88,7 +88,10 @@ def impact_importance(
         if y is None:
             raise ValueError("X is given but y is not, expected the labels of the events")
         check_consistent_length(X, y)
-        event = read_groups(groups, nominal_rows(variation, len(y)), len(y))
+        columns = drop_absent(sample_weight, X, y, variation, groups)
+        sample_weight, X, y, variation, groups = columns
+        nominal = nominal_rows(variation, len(y))
+        event = read_groups(groups, nominal is not None and len(nominal) < len(y), len(y))
         repeats = (
             (from_pyhf(analysis.workspace(*drawn)), None)
             for drawn in _bootstraps((X, y, sample_weight, variation), event, n_repeats, rng)

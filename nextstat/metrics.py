@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from nextstat._event_settings import find_label
+from nextstat._event_table import drop_absent
 from nextstat._metrics import METRICS, Metric
 from nextstat._rejection import unknown
 from nextstat.estimator import HistFactoryEstimator
@@ -95,10 +96,12 @@ class MetricScorer:
         groups: Any = None,
     ) -> float:
         """Score of the events; higher is better."""
-        metadata = {"sample_weight": sample_weight, "variation": variation}
         last, X = last_step(estimator, X)
         if isinstance(last, HistFactoryEstimator):
-            return self._with_metric(last).score(X, y, **metadata, groups=groups)
+            return self._with_metric(last).score(X, y, sample_weight, variation, groups)
+        columns = drop_absent(sample_weight, X, y, variation, groups)
+        sample_weight, X, y, variation, groups = columns
+        metadata = {"sample_weight": sample_weight, "variation": variation}
         options = {**self.options, "metric": self.metric}
         if response_method(last) == "predict_proba":
             options = {"lo": 0.0, "hi": 1.0, **options}

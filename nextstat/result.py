@@ -14,6 +14,7 @@ from nextstat import _core
 from nextstat._problem import Problem
 from nextstat._read_only import ReadOnly, read_only
 from nextstat._rejection import unknown
+from nextstat._text import printable
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel, Vector
 
@@ -207,7 +208,9 @@ class FitResult(ReadOnly):
 
     def __repr__(self) -> str:
         best = (
-            "" if self.poi is None else f"{self.poi}={self.mu:.4g} +/- {self.error(self.poi):.2g}, "
+            ""
+            if self.poi is None
+            else f"{printable(self.poi)}={self.mu:.4g} +/- {self.error(self.poi):.2g}, "
         )
         return (
             f"FitResult({best}nll={self.nll:.6g}, edm={self.edm:.1e}, status={self.status!r}, "
@@ -221,4 +224,5 @@ class FitResult(ReadOnly):
             f"2 nll = {self.twice_nll:.6f}, EDM = {self.edm:.1e}, "
             f"{self.n_iter} steps, {self.time_ms:.3g} ms"
         )
-        return f"<div>{summary}{self.to_dataframe().to_html(max_rows=30)}</div>"
+        table = self.to_dataframe().rename(index=printable).to_html(max_rows=30)
+        return f"<div>{summary}{table}</div>"

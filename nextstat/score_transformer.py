@@ -16,7 +16,9 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_para
 from nextstat._event_settings import find_label
 from nextstat._event_table import (
     check_shared,
+    drop_absent,
     nominal_rows,
+    present_rows,
     read_groups,
     read_labels,
     read_weights,
@@ -37,7 +39,8 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         With `predict_proba` or `decision_function`; it is cloned, not modified. More than two
         labels are learned as such.
     signal : label, optional
-        Of the signal; by default "signal" or, among numbers, the largest label.
+        Of the signal; by default "signal" or, among numbers, the largest label. As for
+        `HistFactoryEstimator`, labels of data or of a second signal are errors.
     output : {"signal", "all"}
         One column with the score of the signal, or one for each label.
     balance : bool
@@ -47,7 +50,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         Cross-fitting. `fit_transform` then scores every event, with its variations, by a
         classifier that was not trained on it, so that templates made from training events are
         not optimistic; `transform` uses one classifier trained on all of them. Splits given as
-        an iterable count nominal rows only.
+        an iterable count nominal rows only, without those of weight 0.
 
     Attributes
     ----------
@@ -209,7 +212,7 @@ class ScoreTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # 
         check_option(self.output, "output", ("signal", "all"))
         nominal = _Nominal(X, y, sample_weight, variation)
         classes, code = read_labels(nominal.y, len(nominal.y))
-        signal = find_label(self.signal, classes)
+        signal = find_label(self.signal, classes, weighted=nominal.weight is not None)
         if check_flag(self.balance, "balance"):
             nominal.balance(code == classes.tolist().index(signal))
         classifier = nominal.train(clone(self.classifier), slice(None))
@@ -267,7 +270,11 @@ class _Nominal:
     Attributes
     ----------
     rows : (n_nominal,) ndarray, or None
-        Their indices among all rows; None if all are nominal.
+        Their indices among all rows, without those of weight 0; None if all are nominal.
+    present : (n_present,) ndarray, or None
+        Indices of all rows, of any variation, but those of weight 0; None if all have a weight.
+    varied : bool
+        Whether some rows with a weight are not nominal.
     X, y, weight
         Features, labels and weights of these rows.
     """
@@ -277,13 +284,19 @@ class _Nominal:
             raise ValueError("ScoreTransformer requires y to be passed, but the target y is None")
         X, y = indexable(X, y)
         self.n_rows = _num_samples(y)
-        self.rows = nominal_rows(variation, self.n_rows)
+        self.weight = read_weights(sample_weight, self.n_rows)
+        self.present = present_rows(sample_weight, self.n_rows)
+        _, variation = drop_absent(sample_weight, variation)
+        n_present = self.n_rows if self.present is None else len(self.present)
+        self.rows = nominal_rows(variation, n_present)
+        self.varied = self.rows is not None and len(self.rows) < n_present
+        if self.present is not None:
+            self.rows = self.present if self.rows is None else self.present[self.rows]
         if self.rows is not None and not len(self.rows):
             raise ValueError(
                 "variation has no nominal rows, from which the classifier could learn; was it a "
                 "split that tore variations from their events? use GroupKFold with groups="
             )
-        self.weight = read_weights(sample_weight, self.n_rows)
         self.X, self.y = X, np.asarray(y)
         if self.rows is not None:
             self.X, self.y = _safe_indexing(X, self.rows), self.y[self.rows]
@@ -325,16 +338,21 @@ class _Nominal:
         list of ndarray
             The nominal rows that the classifier of each fold learns from.
         """
-        event = read_groups(groups, self.rows, self.n_rows)
-        check_shared(event, self.rows)
+        event = read_groups(groups, self.varied, self.n_rows)
+        present = event if self.present is None else event[self.present]
+        nominal_event = event if self.rows is None else event[self.rows]
+        check_shared(present, nominal_event)
         rows = np.arange(self.n_rows) if self.rows is None else self.rows
-        nominal_event = event[rows]
         splitter = check_cv(cv, self.y, classifier=True)
         fold_of_nominal = np.full(len(rows), -1, dtype=np.intp)
         trained_on: list[npt.NDArray[np.intp]] = []
         by_group = get_routing_for_object(splitter).consumes("split", ["groups"])
         given = nominal_event if by_group and groups is not None else None
         for train, test in splitter.split(self.X, self.y, given):
+            if max(np.max(train, initial=0), np.max(test, initial=0)) >= len(rows):
+                raise ValueError(
+                    f"cv splits more rows than there are: {len(rows)} are nominal and have a weight"
+                )
             if len(np.intersect1d(train, test)):
                 raise ValueError("cv trains on events that the same fold scores")
             if (fold_of_nominal[test] >= 0).any():

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# `python -m pytest` looks into the checkout first, where nextstat/ has no extension modules; tested
+# is what is installed, editable or not, as with `pytest`.
+_CHECKOUT = Path(__file__).parents[1]
+sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != _CHECKOUT]
 
 os.environ["MPLBACKEND"] = "Agg"
 

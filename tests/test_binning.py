@@ -156,6 +156,70 @@ def test_quantiles_of_few_values() -> None:
         quantile_edges(x, np.ones(5), np.array([2.0, 3.0]), 4)
 
 
+ATOMS: dict[str, tuple[list[float], list[float]]] = {
+    "at the minimum": ([0.0], [0.8]),
+    "at the maximum": ([1.0], [0.8]),
+    "in the middle": ([0.5], [0.8]),
+    "at both ends": ([0.0, 1.0], [0.45, 0.45]),
+    "three, one light": ([0.1, 0.4, 0.9], [0.4, 0.05, 0.35]),
+    "adjacent": ([0.5, float(np.nextafter(0.5, 1.0))], [0.45, 0.45]),
+}
+
+
+@pytest.mark.parametrize("n_bins", [2, 3, 5, 20])
+@pytest.mark.parametrize("atoms", ATOMS.values(), ids=ATOMS.keys())
+def test_values_of_many_events_cost_one_bin_each(
+    atoms: tuple[list[float], list[float]], n_bins: int
+) -> None:
+    """As many bins as wanted; but for the heavy values, none holds more than two shares."""
+    values, shares = atoms
+    rng = np.random.default_rng(0)
+    x = np.concatenate(
+        [rng.random(400), rng.choice(values, 1600, p=np.divide(shares, sum(shares)))]
+    )
+    weight = rng.uniform(0.5, 1.5, len(x))
+    edges = quantile_edges(x, weight, np.array([0.0, 1.0]), n_bins)
+    assert len(edges) == n_bins + 1
+    assert (np.diff(edges) > 0.0).all()
+    sums, _ = np.histogram(x, edges, weights=weight)
+    assert (sums > 0.0).all()
+    heavy = np.isin(x, values)
+    sums, _ = np.histogram(x[~heavy], edges, weights=weight[~heavy])
+    assert sums.max() <= 2.0 * weight.sum() / n_bins
+
+
+@given(
+    counts=st.lists(st.integers(1, 60), min_size=1, max_size=12),
+    n_bins=st.integers(1, 12),
+    scale=st.sampled_from([1.0, 0.1 / 3.0, 1e-12]),
+)
+def test_quantiles_of_integers(counts: list[int], n_bins: int, scale: float) -> None:
+    """As many bins as there are values, if not more than wanted; edges are half-integers."""
+    x = np.repeat(np.arange(len(counts)), counts).astype(float)
+    ends = np.array([-0.5, len(counts) - 0.5])
+    edges = quantile_edges(x, np.full(len(x), scale), ends, n_bins)
+    assert len(edges) - 1 == min(n_bins, len(counts))
+    assert (edges % 1.0 == 0.5).all()
+
+
+def test_equal_values_are_divided_equally() -> None:
+    """Rounding of sums of weights does not move a value into the next bin."""
+    x = np.repeat(np.arange(10.0), 7)
+    for scale in (1.0, 0.1, 0.1 / 3.0, 1e-7):
+        edges = quantile_edges(x, np.full(len(x), scale), np.array([0.0, 9.0]), 5)
+        assert edges.tolist() == [0.0, 1.5, 3.5, 5.5, 7.5, 9.0]
+
+
+def test_edges_between_neighbouring_numbers() -> None:
+    """Of two numbers without one between them, the upper one starts its bin; none overflows."""
+    x = np.array([1.0, np.nextafter(1.0, 2.0), 2.0])
+    edges = quantile_edges(x, np.ones(3), np.array([1.0, 2.0]), 3)
+    assert edges.tolist() == [1.0, x[1], 1.5, 2.0]
+    x = np.array([-1.7e308, 1.6e308, 1.7e308])
+    edges = quantile_edges(x, np.ones(3), x[[0, 2]], 3)
+    assert np.histogram(x[1:], edges[1:])[0].tolist() == [1, 1]
+
+
 def test_quantile_midpoints_are_never_on_an_event() -> None:
     x = np.arange(100.0)
     edges = quantile_edges(x, np.ones(100), np.array([0.0, 99.0]), 4)
@@ -168,6 +232,8 @@ def test_range() -> None:
     assert find_range(x, 0.0, None).tolist() == [0.0, 3.0]
     assert find_range(x, None, 2.5).tolist() == [1.0, 2.5]
     assert find_range(np.ones(4), None, None).tolist() == [0.5, 1.5]
+    lo, hi = find_range(np.full(4, 1e30), None, None)
+    assert lo < 1e30 < hi
 
 
 def test_candidates_resolve_signal_and_background() -> None:

@@ -517,7 +517,12 @@ BAD: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
     ({}, (X3, [0, 1, 1], [1.0, np.nan, 1.0]), "Input sample_weight contains NaN"),
     ({}, (X3, [0, 1, 1], [0.0, 0.0, 0.0]), "sample_weight is zero for all rows"),
     ({}, (X3, [0, 1, 1], [1.0, 1.0, -3.0]), "the weights of label 1, nominal, add up to -2"),
-    ({}, (X3, [0, 1, 1], [0.0, 1.0, 1.0]), "the weights of label 0, nominal, add up to 0"),
+    ({}, (X3, [0, 1, 1], [0.0, 1.0, 1.0]), "one class only, 1 (rows of weight 0 do not count)"),
+    (
+        {},
+        (np.r_[X3, X3], [0, 0, 1, 1, 1, 1], [1.0, -1.0, 1, 1, 1, 1]),
+        "label 0, nominal, add up to 0",
+    ),
     ({}, (X3, [0, 1, 1], None, ["nominal"]), "variation has 1 entries for 3 rows"),
     ({}, (X3, [0, 1, 1], None, ["nominal", "nominal", "jes"]), "variation holds 'jes', expected"),
     (
@@ -612,7 +617,7 @@ def test_events_to_score_are_like_those_of_fit() -> None:
         ((X, y, None, variation), "the events of fit had weights, these have none"),
         (
             (X, y, np.where(variation == "jes_up", 0.0, weight), variation),
-            "rows of label 'signal', jes_up, have no weight",
+            "no rows of variation 'jes_up' for label 'signal', which fit had",
         ),
     ]:
         with pytest.raises(ValueError) as error:
@@ -661,3 +666,98 @@ def test_same_name_twice() -> None:
     assert est.model_.parameter_names.count("jes") == 1
     with pytest.raises(ValueError, match="'jes' of 'top' would have two normalisations"):
         est.set_params(split_normalisation=True).fit(*sample.all)
+
+
+@pytest.mark.parametrize("where", ["lowest", "highest"])
+def test_quantile_bins_of_a_value_that_most_events_have(where: str) -> None:
+    """All the bins asked for, which see the signal as other binnings do; few values are told."""
+    rng = np.random.default_rng(0)
+    n, end = 2000, 0.0 if where == "lowest" else 1.0
+    background = np.where(rng.random(n) < 0.8, end, rng.random(n))
+    signal = np.where(rng.random(n) < 0.8, abs(1.0 - end) * 0.9 + 0.1 * rng.random(n), 0.5)
+    X, y = np.r_[background, signal][:, None], np.r_[["background"] * n, ["signal"] * n]
+    options: dict[str, Any] = {"n_bins": 3, "yields": {"background": 1000.0, "signal": 30.0}}
+    quantile = HistFactoryEstimator(binning="quantile", **options).fit(X, y)
+    uniform = HistFactoryEstimator(**options).fit(X, y)
+    assert len(quantile.edges_) == 4
+    assert quantile.score(X, y) > 0.8 * uniform.score(X, y)
+
+
+@pytest.mark.parametrize("n_values", [1, 2, 4])
+def test_fewer_values_than_quantile_bins(n_values: int) -> None:
+    x = np.tile(np.arange(n_values), 60)[:, None].astype(float)
+    y = np.repeat(["background", "signal"], len(x) // 2)
+    with pytest.warns(WorkspaceWarning, match=rf"5 bins with .*: {n_values} (is|are) left") as seen:
+        estimator = HistFactoryEstimator(n_bins=5, binning="quantile").fit(x, y)
+    assert seen[0].filename == __file__
+    assert len(estimator.edges_) - 1 == n_values
+
+
+# What looks odd but has an answer, or does not --------------------------------------------------
+
+
+def odd_events() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    x = np.r_[rng.normal(0.7, 0.15, 300), rng.uniform(size=300)]
+    return x[:, None], np.repeat(["signal", "top"], 300)
+
+
+@pytest.mark.parametrize("smoothing", [None, "kde"])
+@pytest.mark.parametrize("scale", [1e-150, 1e-20, 1.0, 1e20, 1e140])
+def test_any_size_of_weights(scale: float, smoothing: Any) -> None:
+    """Results do not depend on it, as far as squares of weights are numbers; beyond, it says so."""
+    X, y = odd_events()
+    est = HistFactoryEstimator(4, yields={"signal": 10.0, "top": 90.0}, smoothing=smoothing)
+    expected = sklearn_score(est, X, y, np.ones(600))
+    assert sklearn_score(est, X, y, np.full(600, scale)) == pytest.approx(expected, rel=1e-9)
+    for too_much in (1e-160, 5e-324, 1e160, 1e300):
+        with pytest.raises(
+            ValueError, match=r"the largest of sample_weight is .* cannot be squared"
+        ):
+            est.fit(X, y, np.full(600, too_much))
+
+
+def sklearn_score(est: HistFactoryEstimator, X: Any, y: Any, weight: Any) -> float:
+    return est.fit(X, y, weight).score(X, y, weight)
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1e-100, 1e100, 1e290])
+def test_any_unit_of_the_observable(scale: float) -> None:
+    """Scott's rule does not lose or exceed the range of numbers."""
+    X, y = odd_events()
+    est = HistFactoryEstimator(4, yields={"signal": 10.0, "top": 90.0}, smoothing="kde")
+    expected = est.fit(X, y).score(X, y)
+    assert est.fit(scale * X, y).score(scale * X, y) == pytest.approx(expected, rel=1e-9)
+
+
+def test_missing_values_elsewhere() -> None:
+    """Only the observable has to be known."""
+    X, y = odd_events()
+    other = np.where(X > 0.5, np.nan, np.inf)
+    expected = HistFactoryEstimator(4).fit(X, y)
+    frame = pd.DataFrame({"other": other[:, 0], "x": X[:, 0]})
+    found = HistFactoryEstimator(4, observable="x").fit(frame, y)
+    assert found.workspace_ == expected.workspace_
+    assert found.score(frame, y) == expected.score(X, y)
+    for column in ("other", 0):
+        with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+            HistFactoryEstimator(4, observable=column).fit(frame, y)
+    with pytest.raises(ValueError, match="Input X contains infinity"):
+        found.score(frame.replace({"x": {X[0, 0]: np.inf}}), y)
+
+
+def test_labels_in_bytes() -> None:
+    """Samples are called like the text."""
+    X, y = odd_events()
+    est = HistFactoryEstimator(4).fit(X, y.astype("S"))
+    assert est.signal_ == b"signal"
+    assert est.model_.samples == ("signal", "top")
+    assert est.workspace_ == HistFactoryEstimator(4).fit(X, y).workspace_
+    assert est.score(X, y.astype("S")) == HistFactoryEstimator(4).fit(X, y).score(X, y)
+
+
+@pytest.mark.parametrize("weight", [1.0, np.ones((600, 1)), np.ones(3)])
+def test_weights_of_another_shape(weight: Any) -> None:
+    X, y = odd_events()
+    with pytest.raises(ValueError, match=r"sample_weight has shape .*, expected \(600,\)"):
+        HistFactoryEstimator(4).fit(X, y, weight)

@@ -395,3 +395,19 @@ def test_fork() -> None:
         timeout=60,
         cwd=tempfile.gettempdir(),  # not the checkout, whose nextstat/ holds no extension module
     )
+
+
+@pytest.mark.parametrize("overflow", ["drop", "keep"])
+def test_events_without_weight_are_as_absent(overflow: Any) -> None:
+    """Even where they are nowhere; with a weight, that is an error."""
+    rng = np.random.default_rng(0)
+    x, weights, groups = rng.normal(size=100), rng.uniform(0.5, 1.0, 100), rng.integers(3, size=100)
+    weights[::7], x[::14] = 0.0, np.nan
+    kept = weights != 0.0
+    options: dict[str, Any] = {"n_groups": 3, "overflow": overflow}
+    found = fill_histogram(x, UNIFORM, weights, groups=groups, **options)
+    expected = fill_histogram(x[kept], UNIFORM, weights[kept], groups=groups[kept], **options)
+    np.testing.assert_array_equal(found, expected)
+    weights[14] = 1e-300
+    with pytest.raises(ValueError, match="x is NaN for 1 events"):
+        fill_histogram(x, UNIFORM, weights, groups=groups, **options)

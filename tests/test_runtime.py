@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,6 +85,25 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 # Imports ----------------------------------------------------------------------------------------
 
 HEAVY = ("pandas", "matplotlib", "sklearn", "torch", "scipy", "pyhf")
+
+
+def test_sources_without_extension_modules(tmp_path: Path) -> None:
+    """A checkout that nothing was built in says so in one line, instead of failing at some name."""
+    sources = Path(nextstat.__file__).parent
+    (tmp_path / "nextstat").mkdir()
+    for source in sources.glob("*.py"):
+        shutil.copy(source, tmp_path / "nextstat")
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import nextstat"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: {tmp_path / 'nextstat'} holds the sources of nextstat")
+    assert "start Python in another folder, or build in this one with pip install -e ." in last
 
 
 def test_light_import() -> None:

@@ -269,3 +269,18 @@ def test_neither_probability_nor_decision() -> None:
     sample = make_sample(systematics=())
     with pytest.raises(ValueError, match="neither predict_proba nor decision_function"):
         ScoreTransformer(Silent()).fit(sample.X, sample.y)
+
+
+def test_splits_of_rows_that_are_absent(sample: Sample, groups: npt.NDArray[np.intp]) -> None:
+    """Splits count the rows to learn from; one that counts others is refused in words."""
+    nominal = sample.variation == "nominal"
+    X, y, weight = sample.X[nominal], sample.y[nominal], sample.weight[nominal].copy()
+    weight[::10] = 0.0
+    parts = np.arange(len(y)) % 2
+    splits = [(np.flatnonzero(parts == k), np.flatnonzero(parts != k)) for k in (0, 1)]
+    with pytest.raises(ValueError, match=f"there are: {np.count_nonzero(weight)} are nominal and"):
+        ScoreTransformer(LogisticRegression(), cv=splits).fit_transform(X, y, weight)
+    n = np.count_nonzero(weight)
+    splits = [(train[train < n], test[test < n]) for train, test in splits]
+    scores = ScoreTransformer(LogisticRegression(), cv=splits).fit_transform(X, y, weight)
+    assert scores.shape == (len(y), 1)

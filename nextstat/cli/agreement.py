@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import nextstat
+from nextstat._rejection import unknown
+from nextstat._text import printable_list
 from nextstat.cli import options
 from nextstat.cli.output import decimals, emit, line, save, significant, table
 
@@ -62,12 +64,10 @@ def yields(
 ) -> None:
     """Expected events before and after the fit; the data."""
     if channel is not None and channel not in model.channels:
-        from nextstat._rejection import unknown
-
         raise click.ClickException(unknown("channel", channel, model.channels))
     channels = model.channels if channel is None else (channel,)
     if plot is not None and len(channels) > 1:
-        raise click.UsageError(f"--plot needs --channel, one of: {', '.join(channels)}")
+        raise click.UsageError(f"--plot needs --channel, one of: {printable_list(channels)}")
     result = options.converged_fit(model, settings)
     prefit, postfit = nextstat.yields(model), nextstat.yields(model, result)
     rows = [row for row in _rows(prefit, postfit, per_bin=bins) if row["channel"] in channels]
@@ -148,7 +148,9 @@ def _side_by_side(place: Row, prefit: Counts, postfit: Counts) -> list[Row]:
 def _yield_tables(channels: tuple[str, ...], rows: list[Row]) -> None:
     """A table for each channel."""
     for channel in channels:
-        line(channel if channel == channels[0] else f"\n{channel}", style="bold")
+        if channel != channels[0]:
+            line("")
+        line(channel, style="bold")
         inside = [row for row in rows if row["channel"] == channel]
         cells = [(row["sample"], *_events(row)) for row in inside]
         columns = ("sample", "pre-fit", "error", "post-fit", "error")

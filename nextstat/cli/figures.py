@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import click
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _SHOWN = 30  # rows of the ranking and the pulls
 _STRONG = 0.2  # correlations to draw, where there are more parameters than rows
 _LEVEL = 0.95
+_LONGEST = 150  # bytes of a name within that of a file, of which file systems take 255
 
 _Draw = Callable[[], "Figure"]
 
@@ -81,10 +83,11 @@ def _figures(model: HistFactoryModel) -> Iterator[tuple[str, _Draw]]:
     from nextstat import plot as draw
 
     result = options.converged_fit(model, {})
+    file_names = distinct_file_names(model.channels)
     strong = _STRONG if len(model.parameters) > _SHOWN else 0.0
     for channel in model.channels:
         for stage, fitted in (("prefit", None), ("postfit", result)):
-            name = f"yields_{_file_name(channel)}_{stage}"
+            name = f"yields_{file_names[channel]}_{stage}"
             yield name, partial(_yields, model, fitted, channel)
     yield (
         "pulls",
@@ -119,6 +122,28 @@ def _yields(model: HistFactoryModel, fitted: FitResult | None, channel: str) -> 
     return draw.yields(nextstat.yields(model, fitted), channel)
 
 
-def _file_name(channel: str) -> str:
-    """A channel's name without what file systems refuse."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in channel)
+def distinct_file_names(names: Sequence[str]) -> dict[str, str]:
+    """Names without what file systems refuse, all different even where these ignore case.
+
+    Names that are possible as they are stay; of others that become the same, the second ends in _2,
+    and so on, in their order.
+    """
+    stems = {name: _allowed(name) for name in names}
+    kept: dict[str, str] = {}
+    for name, stem in stems.items():
+        if name == stem:
+            kept.setdefault(stem.casefold(), name)
+    found: dict[str, str] = {}
+    taken = set(kept)
+    for name, stem in stems.items():
+        candidates = (stem, *(f"{stem}_{k}" for k in range(2, 2 * len(names) + 2)))
+        free = (text for text in candidates if text.casefold() not in taken)
+        found[name] = name if kept.get(stem.casefold()) == name else next(free)
+        taken.add(found[name].casefold())
+    return found
+
+
+def _allowed(name: str) -> str:
+    """Letters of any script in their composed form, digits, - _ and dots; not too many."""
+    text = "".join(c if c.isalnum() or c in "-_." else "_" for c in normalize("NFC", name))
+    return text.encode()[:_LONGEST].decode(errors="ignore")

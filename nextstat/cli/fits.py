@@ -152,6 +152,6 @@ def _correlations(result: FitResult, threshold: float) -> list[dict[str, Any]]:
 
 
 def _correlation_table(pairs: list[dict[str, Any]], threshold: float) -> None:
-    title(f"Correlations of at least {threshold:g}")
+    title(f"Correlations of at least {threshold:.10g}")
     cells = [(signed(p["correlation"], 3), f"{p['x']}, {p['y']}") for p in pairs]
     table(("correlation", "parameters"), cells, left=2, flexible=1)

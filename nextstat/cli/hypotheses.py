@@ -126,7 +126,7 @@ def _test_table(model: HistFactoryModel, test: HypoTestResult) -> None:
         (f"expected {band}", significant(float(x)), "")
         for band, x in zip(BANDS, test.expected, strict=True)
     ]
-    columns = (f"{short(str(model.poi))} = {test.mu:g}", quantity, "error")
+    columns = (f"{short(str(model.poi))} = {test.mu:.10g}", quantity, "error")
     if test.toys is None:
         table(columns[:2], [row[:2] for row in rows])
     else:

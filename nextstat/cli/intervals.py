@@ -9,7 +9,7 @@ import click
 
 import nextstat
 from nextstat.cli import options
-from nextstat.cli.output import emit, line, number, percent, save, signed, table
+from nextstat.cli.output import emit, line, number, percent, save, shift, table
 
 if TYPE_CHECKING:
     from nextstat import Contour, FitResult, HistFactoryModel, Interval, Scan
@@ -143,8 +143,8 @@ def _interval_table(name: str, best: float, intervals: list[Interval]) -> None:
             percent(interval.level),
             number(interval.lower),
             number(interval.upper),
-            signed(interval.error_down, 4),
-            signed(interval.error_up, 4),
+            shift(interval.error_down),
+            shift(interval.error_up),
         )
         for interval in intervals
     ]

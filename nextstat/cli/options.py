@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import click
 
 import nextstat
-from nextstat.cli.growing import ENDINGS, is_stream
 from nextstat._reading import MAX_BYTES
+from nextstat.cli.growing import ENDINGS, is_stream
 from nextstat.exceptions import FitWarning
 
 if TYPE_CHECKING:
@@ -32,16 +32,21 @@ Settings = dict[str, Any]  # fixed=, bounds= of the library's functions
 # Values -----------------------------------------------------------------------------------------
 
 
-def _fixed(
-    context: click.Context, option: click.Parameter, texts: Sequence[str]
-) -> dict[str, float | None] | None:
-    """Parameters to hold, with their values or None."""
+def _fixed(model: HistFactoryModel, texts: Sequence[str]) -> dict[str, float] | None:
+    """Parameters to hold, with their values; a text that is a name as it stands has none."""
+    names = model.parameter_names
 
-    def read(text: str) -> tuple[str, float | None]:
+    def read(text: str) -> tuple[str, float]:
         name, equals, value = text.rpartition("=")
-        return (name, _number(value, text)) if equals else (text, None)
+        if text in names or not equals or not (name in names or _is_number(value)):
+            return text, model.parameters[text].init
+        return name, _number(value, text)
 
-    return _distinct(map(read, texts))
+    try:
+        return _distinct(map(read, texts))
+    except click.BadParameter as error:
+        here = click.get_current_context()
+        raise click.BadParameter(error.message, here, param_hint="--fix") from None
 
 
 def _intervals(
@@ -70,6 +75,14 @@ def _patterns(
             raise click.BadParameter(f"found {text!r}, expected NAME=REGEX, such as 'jets=jet_.*'")
         patterns.setdefault(name, []).append(pattern)
     return patterns or None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(text: str, whole: str) -> float:
@@ -191,9 +204,9 @@ top = click.option(
 _fix = click.option(
     "--fix",
     multiple=True,
-    callback=_fixed,
     metavar="NAME[=VALUE]",
-    help="Hold a parameter, at a value or where it starts; can be repeated.",
+    help="Hold a parameter, at a value or where it starts; can be repeated. The last = is meant, "
+    "and none where the whole is a name.",
 )
 bounds = click.option(
     "--bounds",
@@ -313,15 +326,12 @@ def settings(command: Command) -> Command:
     def with_settings(
         *,
         model: HistFactoryModel,
-        fix: dict[str, float | None] | None,
+        fix: Sequence[str],
         bounds: dict[str, tuple[float, float]] | None,
         **others: Any,
     ) -> Any:
-        fixed = fix and {
-            name: model.parameters[name].init if value is None else value
-            for name, value in fix.items()
-        }
-        return command(model=model, settings={"fixed": fixed, "bounds": bounds}, **others)
+        settings = {"fixed": _fixed(model, fix), "bounds": bounds}
+        return command(model=model, settings=settings, **others)
 
     decorated: Command = _all(_fix, bounds)(with_settings)  # type: ignore[assignment]
     return decorated

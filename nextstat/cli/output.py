@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nextstat._text import percent as percent
+from nextstat._text import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import Console
 
 BANDS = ("-2 sigma", "-1 sigma", "median", "+1 sigma", "+2 sigma")
 
 _GAP = 2  # spaces between columns
+_LEAST = 8  # columns of a table that is too wide, for names
 _LONGEST = 24  # letters of a name in a heading
+_NARROWEST = 20  # columns that a terminal may claim to have
+_ENDLESS = 1_000_000  # columns of what is no terminal
 
 
 def emit(data: object, as_json: bool, show: Callable[[], None]) -> None:
@@ -48,20 +58,20 @@ def save(path: str | None, draw: Callable[[Any], Figure]) -> None:
 
 def wrote(path: str) -> None:
     """Say so, where it does not disturb the results."""
-    click.echo(f"wrote {path}", err=True)
+    click.echo(f"wrote {printable(path)}", err=True)
 
 
 def title(text: str) -> None:
     """A heading between two tables."""
-    line(f"\n{text}", style="bold")
+    line("")
+    line(text, style="bold")
 
 
 def line(text: str, style: str = "") -> None:
     """A line of text, wrapped where the terminal is too narrow."""
-    from rich.console import Console
     from rich.text import Text
 
-    Console(highlight=False).print(Text(text, style=style))
+    _console(_width()).print(Text(_shown(text), style=style))
 
 
 def table(
@@ -69,30 +79,65 @@ def table(
 ) -> None:
     """Print a table: `left` columns of text, then numbers; only one column gives way to the width.
 
-    Names are cut with an ellipsis where the terminal is too narrow, numbers never.
+    Names are cut with an ellipsis where the terminal is too narrow, numbers never; in a pipe or a
+    file nothing is.
     """
     from rich import box
-    from rich.console import Console
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    columns, *rows = ([_shown(text) for text in texts] for texts in (columns, *rows))
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
     others = sum(widths) - widths[flexible] + _GAP * (len(columns) - 1)
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1))
     for k, (column, width) in enumerate(zip(columns, widths, strict=True)):
         if k == flexible:
-            width = min(width, max(console.width - others, 8))
-        drawn.add_column(
-            Text(column),
-            width=width,
-            no_wrap=True,
-            overflow="ellipsis",
-            justify="left" if k < left else "right",
-        )
+            width = min(width, max(_width() - others, _LEAST))
+        justify: Any = "left" if k < left else "right"
+        heading = Text(_cut(column, width))
+        drawn.add_column(heading, width=width, no_wrap=True, overflow="crop", justify=justify)
+        widths[k] = width
     for row in rows:
-        drawn.add_row(*map(Text, row))
-    console.print(drawn, crop=False)
+        drawn.add_row(*(Text(_cut(*cell)) for cell in zip(row, widths, strict=True)))
+    _console(sum(widths) + _GAP * (len(columns) - 1)).print(drawn, crop=False)
+
+
+def _console(width: int) -> Console:
+    """Standard output; without a height, rich would not believe in the width where TERM=dumb."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=width, height=25)
+
+
+def _width() -> int:
+    """Columns of standard output: the variable COLUMNS, or the terminal's; a pipe has no width."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return max(int(columns), _NARROWEST)
+    if sys.stdout.isatty():
+        return max(shutil.get_terminal_size().columns, _NARROWEST)
+    return _ENDLESS
+
+
+def _shown(text: str) -> str:
+    """Text without control characters, and with escapes for what standard output cannot hold."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _cut(text: str, width: int) -> str:
+    """Text with an ellipsis where it is longer than so many columns."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    ellipsis = _ellipsis()
+    return set_cell_size(text, width - len(ellipsis)) + ellipsis
+
+
+def _ellipsis() -> str:
+    return "…" if _shown("…") == "…" else "..."
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -112,16 +157,18 @@ def signed(value: float, digits: int = 2) -> str:
     return "-" if math.isnan(value) else f"{value:+.{digits}f}"
 
 
+def shift(value: float) -> str:
+    """A number as `number` has it, with its sign; a dash for NaN."""
+    return number(value) if math.isnan(value) or value < 0.0 else f"+{number(abs(value))}"
+
+
 def decimals(value: float, digits: int = 2) -> str:
-    """A number with so many decimals; a dash for NaN."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def percent(share: float) -> str:
-    """A confidence level: 68.3 %, 95 %."""
-    return f"{100 * share:.3g} %"
+    """A number with so many decimals, or digits where all of these are 0; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.{digits}{'g' if 0.0 < abs(value) < 10.0**-digits else 'f'}}"
 
 
 def short(name: str) -> str:
     """A name that fits into a heading."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return _cut(_shown(name), _LONGEST)

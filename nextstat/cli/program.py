@@ -10,11 +10,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import click
 
+from nextstat._text import printable
 from nextstat.exceptions import NextstatError
 
 # What ends a command early, and how it says so; the exit code is 128 + number, as shells have it.
@@ -54,7 +56,7 @@ class Program(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         with _interruptions(self.ends_process) as interruptions, warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = partial(_show_warning, set())
             try:
                 return_value = super().invoke(context)
             except KeyboardInterrupt:
@@ -106,13 +108,17 @@ def _interruptions(last: bool) -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_IGN if last and seen else handler)
 
 
-def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
-    click.echo(f"Warning: {_one_line(message)}", err=True)
+def _show_warning(seen: set[str], message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    """Each warning once: figures warn of a missing glyph whenever they are laid out."""
+    text = _one_line(message)
+    if text not in seen:
+        seen.add(text)
+        click.echo(f"Warning: {text}", err=True)
 
 
 def _one_line(message: object) -> str:
     """A message of the library in the words of the command line."""
-    text = " ".join(str(message).split())
+    text = printable(" ".join(str(message).split()))
     for python, option in _SPELLINGS:
         text = python.sub(option, text)
     return text

@@ -10,7 +10,7 @@ import click
 import nextstat
 from nextstat.cli import options
 from nextstat.cli.growing import GrowingTable, growing_table
-from nextstat.cli.output import decimals, emit, line, number, signed, table, wrote
+from nextstat.cli.output import decimals, emit, line, number, shift, signed, table, wrote
 
 if TYPE_CHECKING:
     from nextstat import FitBatch, HistFactoryModel
@@ -109,7 +109,7 @@ def _toy_table(summary: dict[str, Any]) -> None:
     line(f"{summary['parameter']}: toys thrown at {number(summary['thrown_at'])}")
     cells = [
         ("mean", number(summary["mean"]), number(summary["bias_error"])),
-        ("bias", signed(summary["bias"], 4), number(summary["bias_error"])),
+        ("bias", shift(summary["bias"]), number(summary["bias_error"])),
         ("spread", number(summary["spread"]), number(summary["spread_error"])),
         (
             "mean of the pull",

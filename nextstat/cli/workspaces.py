@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nextstat.cli import options
-from nextstat.cli.output import emit, line, table, title
+from nextstat.cli.output import decimals, emit, line, table, title
 
 if TYPE_CHECKING:
     from nextstat import HistFactoryModel
@@ -53,7 +53,7 @@ def model_summary(model: HistFactoryModel) -> None:
     for channel, bins in model.channel_slices.items():
         inside = by_sample[:, bins].sum(axis=1)
         counts = (str(bins.stop - bins.start), f"{model.data[bins].sum():.10g}")
-        rows.append((channel, *counts, f"{inside.sum():.2f}", str((inside != 0.0).sum())))
+        rows.append((channel, *counts, decimals(inside.sum()), str((inside != 0.0).sum())))
     table(("channel", "bins", "observed", "expected", "samples"), rows)
     kinds: dict[str, int] = {}
     for kind in model.parameters.kinds:
@@ -68,7 +68,7 @@ def _model_details(model: HistFactoryModel) -> None:
     model_summary(model)
     title("Samples")
     expected = model.expected_by_sample(model.init).sum(axis=1)
-    rows = [(sample, f"{n:.2f}") for sample, n in zip(model.samples, expected, strict=True)]
+    rows = [(sample, decimals(n)) for sample, n in zip(model.samples, expected, strict=True)]
     table(("sample", "expected"), rows)
     title("Parameters")
     details = [

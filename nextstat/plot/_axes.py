@@ -12,6 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 
+from nextstat._text import percent as percent
+from nextstat._text import printable as printable
+
 Vector = npt.NDArray[np.float64]
 
 GREEN, YELLOW = "#5fc46b", "#ffdf5e"  # 1 and 2 sigma; apart in lightness too
@@ -35,8 +38,8 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def plain(name: str) -> str:
-    """A name as text for labels: its dollars are no formula."""
-    return name.replace("$", r"\$")
+    """A name as text for labels: its dollars are no formula, and it is a single line."""
+    return printable(name).replace("$", r"\$")
 
 
 def finite(values: npt.ArrayLike, what: str) -> Vector:
@@ -66,7 +69,8 @@ def name_ticks(axis: XAxis | YAxis, names: Sequence[str]) -> None:
     space = 72.0 / figure_of(axes).dpi * length / float(limits[0])  # points for each name
     step = max(1, math.ceil(_SPACING * _SMALLEST / space))
     size = min(_LARGEST, step * space / _SPACING)
-    axis.set_ticks(range(0, len(names), step), names[::step], fontsize=size, parse_math=False)
+    shown = [printable(name) for name in names[::step]]
+    axis.set_ticks(range(0, len(names), step), shown, fontsize=size, parse_math=False)
     axis.set_tick_params(length=0)
 
 
@@ -97,11 +101,6 @@ def legend_above(
     low, high = axes.yaxis.get_transform().transform(np.array(axes.get_ylim()))
     top = low + (high - low) / (1.0 - share)
     axes.set_ylim(top=float(axes.yaxis.get_transform().inverted().transform(np.array([top]))[0]))
-
-
-def percent(level: float) -> str:
-    """A confidence level: 95 %, 68.3 %."""
-    return f"{100.0 * level:.3g} %"
 
 
 def probability(p: float, error: float = 0.0, n: int = 0) -> str:

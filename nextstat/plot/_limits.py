@@ -22,6 +22,7 @@ from nextstat.plot._axes import (
     new_axes,
     percent,
     plain,
+    printable,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def cls_scan(scan: ClsScan, *, level: float = 0.95, ax: Axes | None = None) -> F
         1.0 - level, color=RED, linewidth=1.2, label=rf"$\mathrm{{CL_s}} = {1.0 - level:.3g}$"
     )
     axes.set_ylim(0.0, 1.0)
-    axes.set_xlabel(scan.parameter, parse_math=False)
+    axes.set_xlabel(printable(scan.parameter), parse_math=False)
     axes.set_ylabel(r"$\mathrm{CL_s}$")
     legend_above(axes, columns=3)
     return figure_of(axes)

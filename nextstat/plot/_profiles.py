@@ -21,6 +21,7 @@ from nextstat.plot._axes import (
     new_axes,
     percent,
     plain,
+    printable,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def scan(scan: Scan, *, ax: Axes | None = None) -> Figure:
     if high > low:
         axes.set_xlim(low, high)
     axes.set_ylim(0.0, top)
-    axes.set_xlabel(scan.parameter, parse_math=False)
+    axes.set_xlabel(printable(scan.parameter), parse_math=False)
     axes.set_ylabel(r"$-2\,\Delta\ln L$")
     legend_above(axes)
     return figure_of(axes)
@@ -135,8 +136,8 @@ def contour(contour: Contour, *, ax: Axes | None = None) -> Figure:
         closed = np.concatenate([border, border[:1]])
         axes.plot(*closed.T, next(styles), color=BLUE, linewidth=1.6, label=f"{percent(level)} CL")
     axes.plot(*contour.best, "+", color=RED, markersize=10, markeredgewidth=2, label="best fit")
-    axes.set_xlabel(contour.parameters[0], parse_math=False)
-    axes.set_ylabel(contour.parameters[1], parse_math=False)
+    axes.set_xlabel(printable(contour.parameters[0]), parse_math=False)
+    axes.set_ylabel(printable(contour.parameters[1]), parse_math=False)
     axes.margins(0.06)
     legend_above(axes, columns=3)
     return figure_of(axes)
@@ -186,7 +187,7 @@ def feldman_cousins(fc: FeldmanCousins, *, ax: Axes | None = None) -> Figure:
         label="p-value from toys",
     )
     axes.set_ylim(0.0, _TOP)
-    axes.set_xlabel(fc.parameter, parse_math=False)
+    axes.set_xlabel(printable(fc.parameter), parse_math=False)
     axes.set_ylabel("p-value")
     legend_above(axes, columns=3)
     return figure_of(axes)

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from scipy.special import gammainccinv, gammaincinv, ndtr
 
-from nextstat.plot._axes import RED, Vector, figure_of, legend_above, plain
+from nextstat.plot._axes import RED, Vector, figure_of, legend_above, plain, printable
 
 if TYPE_CHECKING:
     from nextstat import HistFactoryModel, Yields
@@ -139,8 +139,8 @@ def _pair(ax: Axes | Iterable[Axes] | None, n_bins: int) -> tuple[Axes, Axes | N
 
 def _wrapped(name: str, width: int) -> str:
     """A name as text of several lines, broken at its underscores where possible."""
-    lines = textwrap.wrap(name.replace("_", "_ "), width)
-    text = plain("\n".join(lines).replace("_ ", "_"))
+    lines = textwrap.wrap(printable(name).replace("_", "_ "), width)
+    text = "\n".join(plain(line.replace("_ ", "_")) for line in lines)
     return f" {text}" if text.startswith("_") else text  # legends leave out labels like "_name"
 
 

@@ -34,7 +34,8 @@ def scott_bandwidth(
     ----------
     x : (n_events,) or (n_events, 1) Tensor or array_like
     weights : the same, optional
-        They count by their absolute values: events of either sign mark where events are.
+        They count by their absolute values: events of either sign mark where events are. Events of
+        weight 0 are as absent, even where x is NaN.
 
     Returns
     -------
@@ -198,6 +199,9 @@ def _events(x: Tensor | npt.ArrayLike, weights: Tensor | npt.ArrayLike | None) -
     values = _column(x, "x")
     weight = np.ones(len(values)) if weights is None else np.abs(_column(weights, "weights"))
     weight = as_column(weight, "weights", len(values)).astype(np.float64)
+    for name, numbers in {"x": values[weight != 0.0], "weights": weight}.items():
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{name} is not finite")
     if weight.any():
         weight /= weight.max()
     used = weight > 0.0
@@ -216,9 +220,7 @@ def _column(values: Tensor | npt.ArrayLike, name: str) -> Vector:
         raise TypeError(f"{name} is complex, expected real numbers")
     array = np.asarray(values, np.float64)
     column = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if not np.isfinite(as_column(column, name)).all():
-        raise ValueError(f"{name} is not finite")
-    return column
+    return as_column(column, name).astype(np.float64, copy=False)
 
 
 def _spread(events: _Events) -> tuple[float, float]:

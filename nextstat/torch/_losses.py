@@ -6,16 +6,17 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
 from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample
+from nextstat.torch._tensors import OnDevice
 
 
-class _Loss(nn.Module):
+class _Loss(OnDevice):
     """What all losses share: a model whose signal is a tensor.
 
     Parameters

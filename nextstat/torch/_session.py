@@ -16,6 +16,7 @@ from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample
+from nextstat.torch._tensors import usable_device
 
 _FLAT = 1e-6  # dependence on the signal, relative to q0, that is none
 
@@ -70,11 +71,13 @@ def create_session(
         If the model has no such sample.
     ValueError
         If an option is none of its choices.
+    DeviceError
+        If the device cannot be used on this machine.
     """
     Choice(data, nuisances, 0.0).check()
     layer = HistFactoryLayer(model)
     sample = Sample(model, signal_sample)
-    return Session(layer, sample, torch.device(device), data, nuisances)
+    return Session(layer, sample, usable_device(device), data, nuisances)
 
 
 def profiled_q0(hist: Tensor, session: Session) -> Tensor:

@@ -14,12 +14,12 @@ from nextstat._columns import Overflow, check_edges, finite_edges
 from nextstat._options import check_integer
 from nextstat.exceptions import FitWarning
 from nextstat.torch._smooth import Sums, smooth, softmax
-from nextstat.torch._tensors import as_column, as_floats, check_device
+from nextstat.torch._tensors import OnDevice, as_column, as_floats, check_device
 
 Mode = Literal["kde", "sigmoid", "softmax"]
 
 
-class SoftHistogram(torch.nn.Module):
+class SoftHistogram(OnDevice):
     """Histogram of the outputs of a network, differentiable in everything it is made of.
 
     Event i gives bin k the share K_ik of its weight, n_k = sum_i w_i K_ik:
@@ -238,7 +238,7 @@ class SoftHistogram(torch.nn.Module):
                 h = as_column(h, "bandwidth", len(events))
         if self.mode != "softmax":
             sums = smooth(events, weights, edges, h, self.mode, self.overflow)
-            _warn_if_outside(events, edges, sums[0])
+            _warn_if_outside(events, weights, edges, sums[0])
             return sums
         if events.ndim != 2 or events.shape[1] != self.n_bins:
             found = tuple(events.shape)
@@ -248,9 +248,13 @@ class SoftHistogram(torch.nn.Module):
         return softmax(events, weights, h)
 
 
-def _warn_if_outside(events: Tensor, edges: Tensor, yields: Tensor) -> None:
+def _warn_if_outside(events: Tensor, weights: Tensor | None, edges: Tensor, yields: Tensor) -> None:
     """Warn if all events are far outside of the same end, where no derivative is left."""
-    if len(events) == 0 or yields[1:-1].any():
+    if yields[1:-1].any():
+        return
+    if weights is not None:
+        events = events[weights != 0.0]
+    if len(events) == 0:
         return
     low, high = events.detach().aminmax()
     if low > edges[-1] or high < edges[0]:

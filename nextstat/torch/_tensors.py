@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from nextstat.exceptions import DeviceError
+
+_LONGEST = 120  # of torch's reasons, which may list all that there is
 
 
 def as_floats(values: Tensor, name: str) -> Tensor:
@@ -48,6 +54,51 @@ def check_device(values: Tensor, name: str, device: torch.device) -> None:
     """Raise ValueError if a tensor is on another device than expected."""
     if values.device != device:
         raise ValueError(f"{name} is on {values.device}, expected {device}; move it with .to()")
+
+
+def usable_device(device: Any) -> torch.device:
+    """A device that holds numbers of float64 on this machine.
+
+    Raises
+    ------
+    DeviceError
+        If it does not, or is none at all: torch would say so late, in words of its own.
+    """
+    try:
+        found = torch.device(device)
+        torch.zeros((), dtype=torch.float64, device=found).item()
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0][:_LONGEST].rstrip(".")
+        advice = 'expected a device of this machine that has float64, such as "cpu"'
+        if str(device).startswith("cuda"):
+            advice += (
+                "; for a GPU of NVIDIA, a PyTorch built for CUDA and its driver are needed: "
+                f"torch.cuda.device_count() is {torch.cuda.device_count()}"
+            )
+        raise DeviceError(
+            f"device is {str(device)!r}, which cannot be used ({reason}); {advice}"
+        ) from error
+    return found
+
+
+class OnDevice(torch.nn.Module):
+    """A module that is moved only to devices that it can work on.
+
+    A module without tensors could be moved to one that does not exist.
+    """
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """As of `torch.nn.Module`; a `DeviceError` for a device that cannot be used here."""
+        for given in (*args, kwargs.get("device")):
+            of_device = isinstance(given, str | int | torch.device) and not isinstance(given, bool)
+            if of_device and str(given) != "meta":  # where modules have shapes only
+                usable_device(given)
+        return super().to(*args, **kwargs)
+
+    def cuda(self, device: Any = None) -> Any:
+        """As of `torch.nn.Module`; a `DeviceError` where there is none."""
+        usable_device(torch.device("cuda", device) if isinstance(device, int) else device or "cuda")
+        return super().cuda(device)
 
 
 def check_no_nan(**tensors: Tensor) -> None:

@@ -141,6 +141,21 @@ def test_errors(rule: Any, x: npt.ArrayLike, weights: Any, message: str) -> None
         rule(x, weights)
 
 
+@RULES
+def test_events_without_weight_are_as_absent(rule: Any) -> None:
+    """Wherever they are."""
+    x, weights = sample(3, 50)
+    places = np.arange(0, 50, 7)
+    full = np.insert(x, places, np.resize([np.nan, 1e300, np.inf, -4.0], len(places)))
+    zeros = np.insert(weights, places, 0.0)
+    expected, found = rule(x, weights), rule(full, zeros)
+    if rule is adaptive_bandwidth:
+        found = found[zeros != 0.0]
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="x is not finite"):
+        rule(full, np.where(zeros == 0.0, 1e-9, zeros))
+
+
 def test_annealing() -> None:
     """Geometric down to the end, where it stays; a schedule can be continued."""
     histogram = SoftHistogram([0.0, 0.5, 1.0], 0.8)

@@ -277,3 +277,14 @@ def test_outputs_without_a_sigmoid_are_noticed(overflow: Any, side: float) -> No
     with pytest.warns(FitWarning, match="do the outputs lack a sigmoid"):
         histogram(events)
     histogram(torch.cat([events, torch.tensor([0.5])]))  # one event inside: no warning
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 1.0, 0.0]])
+def test_events_without_weight_do_not_hide_that_all_are_outside(weights: Any) -> None:
+    histogram = SoftHistogram([0.0, 0.5, 1.0], bandwidth=0.01)
+    x = torch.tensor([3.0, 4.0, 0.2], dtype=torch.float64)
+    if weights is None:
+        x = x[:2]
+    with pytest.warns(FitWarning, match="all events are between 3 and 4, outside of the bins"):
+        histogram(x, None if weights is None else torch.tensor(weights, dtype=torch.float64))
+    assert not histogram(x, torch.zeros(len(x))).any()
