@@ -13,6 +13,7 @@ import nextstat
 from benchmarks.campaign.likelihood import Likelihood, Vector
 
 NEAR = 2e-3  # in nll: minima as good as the lowest
+APART = 1e-3  # in standard deviations: minima that are two
 WIDEST = 1e7  # bound of the parameter of interest beyond which nobody looks
 ALONE = (None, 0.0, 1.0)  # questions on observed data that are asked without the package, too
 N_ALONE = 2  # descents of each
@@ -117,12 +118,9 @@ class Search:
             self._merge(question, self._look(question, self._known_starts(question)))
 
     def _merge(self, question: Question, others: list[Minimum]) -> None:
-        found: list[Minimum] = []
-        for minimum in sorted([*self._minima[question], *others], key=lambda m: m.nll):
-            new = all(self._apart(minimum.point, other.point) for other in found)
-            if not found or (new and minimum.nll <= found[0].nll + NEAR):
-                found.append(minimum)
-        self._minima[question] = found
+        every = sorted([*self._minima[question], *others], key=lambda m: m.nll)
+        near = [minimum for minimum in every if minimum.nll <= every[0].nll + NEAR]
+        self._minima[question] = [near[k] for k in self._distinct([m.point for m in near])]
 
     def _look(self, question: Question, starts: Vector) -> list[Minimum]:
         data, options = self.data[question.dataset], self._options(question)
@@ -136,8 +134,7 @@ class Search:
         if question.dataset == "observed" and question.value in ALONE:
             promising += self._promising(starts, data)
         found += [self.descend_alone(point, question, data) for point in promising]
-        lowest = min(minimum.nll for minimum in found)
-        return [minimum for minimum in found if minimum.nll <= lowest + NEAR]
+        return found
 
     def _options(self, question: Question) -> dict[str, dict[str, object]]:
         poi = self.likelihood.names[self.poi]
@@ -201,12 +198,16 @@ class Search:
                        options={"maxiter": 200, "ftol": 1e-14, "gtol": 1e-9})  # fmt: skip
         return Minimum(own.at(end.x, data), end.x, start)
 
-    def _apart(self, one: Vector, other: Vector) -> bool:
-        """Whether two points expect something else, auxiliary measurements included."""
-        own = self.likelihood
-        nu = own.expected(np.array([one, other]))
-        widths = np.where(own.constrained, own.width, np.inf)
-        moved = np.abs(one - other) / widths
-        change = np.abs(nu[0] - nu[1]) / np.sqrt(np.maximum(nu, 1.0).max(axis=0))
-        poi = abs(one[self.poi] - other[self.poi]) > 1e-3 * (1.0 + abs(one[self.poi]))
-        return bool(moved.max() > 1e-3 or change.max() > 1e-3 or poi)
+    def _distinct(self, points: list[Vector]) -> list[int]:
+        """Positions of points that expect something else, auxiliary measurements included."""
+        own, table = self.likelihood, np.array(points)
+        events = own.expected(table)
+        events /= np.sqrt(np.maximum(events[0], 1.0))
+        pulls = table[:, own.constrained] / own.width[own.constrained]
+        poi = table[:, [self.poi]] / (1.0 + np.abs(table[0, self.poi]))
+        place = np.concatenate([events, pulls, poi], axis=1)  # in standard deviations, about
+        left, found = np.arange(len(points)), []
+        while len(left):
+            found.append(int(left[0]))
+            left = left[np.abs(place[left] - place[left[0]]).max(axis=1) > APART]
+        return found
