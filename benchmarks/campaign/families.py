@@ -69,7 +69,9 @@ FAMILIES: dict[str, Family] = {
     "asymmetric normsys": replace(
         USUAL, yields=(1.0, 4.0), norm={"asymmetric": 2.0}, tension=(2.0, 4.0)
     ),
-    "huge normsys": replace(USUAL, yields=(-0.3, 1.5), norm={"huge": 0.8, "mild": 0.5}, bins=(1, 3)),
+    "huge normsys": replace(
+        USUAL, yields=(-0.3, 1.5), norm={"huge": 0.8, "mild": 0.5}, bins=(1, 3)
+    ),
     "up = down": replace(
         USUAL, norm={"equal": 0.7, "mild": 0.4}, shape={"equal": 0.7, "mild": 0.4}
     ),

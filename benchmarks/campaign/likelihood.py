@@ -195,7 +195,9 @@ def _parameters(workspace: Mapping[str, Any]) -> dict[str, Parameter]:
                     centre, sigma = settings[name]["auxdata"][0], settings[name]["sigmas"][0]
                     found[name] = Parameter(centre, 0.0, 10.0, "gaussian", centre, sigma)
                 elif kind == "shapefactor":
-                    found |= {f"{name}[{b}]": Parameter(1.0, 0.0, 10.0) for b in range(len(nominal))}
+                    found |= {
+                        f"{name}[{b}]": Parameter(1.0, 0.0, 10.0) for b in range(len(nominal))
+                    }
                 elif kind == "shapesys":
                     found |= _poisson_gammas(name, nominal, np.array(modifier["data"]))
                 elif kind == "staterror":
@@ -230,9 +232,7 @@ def _gaussian_gammas(name: str, parts: Sequence[tuple[Vector, Vector]]) -> dict[
     dead = (nominal <= 0.0) | (sigma <= 0.0)
     width = np.where(dead, 1.0, sigma / np.where(dead, 1.0, nominal))
     return {
-        f"{name}[{b}]": Parameter(
-            1.0, 1e-10, 10.0, "gaussian", 1.0, width[b], fixed=bool(dead[b])
-        )
+        f"{name}[{b}]": Parameter(1.0, 1e-10, 10.0, "gaussian", 1.0, width[b], fixed=bool(dead[b]))
         for b in range(len(nominal))
     }
 

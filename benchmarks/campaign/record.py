@@ -28,6 +28,9 @@ class Record:
     faults : list of dict
         What must never be: false convergence, a wrong nll, numbers that are not finite, foreign
         exceptions.
+    beaten : int
+        Fits that were lower than the search, by more than the distance of minima as good.
+    seconds : float
     """
 
     number: int
@@ -36,6 +39,7 @@ class Record:
     compared: Counter[str] = field(default_factory=Counter)
     misses: list[dict[str, Any]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
+    beaten: int = 0
     seconds: float = 0.0
 
 
@@ -55,25 +59,14 @@ class Notes:
         entry = {"fault": fault, "kind": kind, **self._model(), **details}
         self.record.faults.append(entry)
 
-    def compare(
-        self,
-        kind: str,
-        found: float,
-        right: Minimum,
-        search: Search,
-        question: Question,
-        **details: Any,
-    ) -> None:
-        """Compare the nll of a fit with the lowest minimum."""
+    def compared(self, kind: str) -> None:
+        """One more value compared."""
         self.record.compared[kind] += 1
-        slack = TOLERANCE + ROUNDING * abs(right.nll)
-        if not found <= right.nll + slack:
-            self.miss(kind, found, right, search, question, **details)
 
     def miss(
         self,
         kind: str,
-        found: float,
+        found: float | None,
         right: Minimum,
         search: Search,
         question: Question,

@@ -109,6 +109,23 @@ class Search:
                 return found
             upper *= 10.0
 
+    def allows(self, question: Question, point: Vector) -> bool:
+        """Whether a point is within the bounds of a question."""
+        return bool(np.array_equal(point, self._possible(point[None, :], question)[0]))
+
+    def know(self, question: Question, point: Vector) -> None:
+        """The minimum of a question that needs no search: that of Asimov data is their truth."""
+        nll = self.likelihood.at(point, self.data[question.dataset])
+        self._minima.setdefault(question, [Minimum(nll, point, point)])
+
+    def offer(self, question: Question, point: Vector) -> bool:
+        """A point that somebody found; True if the search had missed it, which it knows then."""
+        lowest = self.minima(*question)[0].nll
+        nll = self.likelihood.at(point, self.data[question.dataset])
+        if nll < lowest:
+            self._merge(question, [Minimum(nll, point, point)])
+        return nll < lowest - NEAR
+
     def settle(self, dataset: str, values: Sequence[float]) -> None:
         """Look at several values and at the free fit, each of which learns from the others."""
         questions = [Question(dataset, value, self.own_bounds()) for value in [*values, None]]
@@ -125,7 +142,7 @@ class Search:
     def _look(self, question: Question, starts: Vector) -> list[Minimum]:
         data, options = self.data[question.dataset], self._options(question)
         fits = [nextstat.fit(self.model, data, init=start, **options) for start in starts]
-        ends = np.array([fit.values for fit in fits])
+        ends = self._possible(np.array([fit.values for fit in fits]), question)
         with np.errstate(all="ignore"):
             nll = self.likelihood.nll(ends, data)
         nll = np.where(np.isnan(nll), np.inf, nll)

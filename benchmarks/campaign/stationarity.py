@@ -33,7 +33,9 @@ def local_descent(
     gradient = likelihood.gradient(point[None, :], data)[0]
     hessian = likelihood.hessian(point, STEP * np.maximum(np.abs(point), 1.0), data)
     tight = 1e-9 * np.maximum(np.abs(point), 1.0)
-    pressed = ((point <= lower + tight) & (gradient > 0)) | ((point >= upper - tight) & (gradient < 0))
+    pressed = ((point <= lower + tight) & (gradient > 0)) | (
+        (point >= upper - tight) & (gradient < 0)
+    )
     free = ~held & ~pressed & (lower < upper)
     if not free.any() or _promise(gradient[free], hessian[np.ix_(free, free)]) < EDM:
         return 0.0

@@ -165,7 +165,9 @@ class _Draw:
         free = np.exp(rng.normal(0.0, 0.4, len(pulls)))
         free[likelihood.names.index("mu")] = rng.choice([0.0, rng.exponential(1.5)])
         truth = np.where(
-            likelihood.constrained, likelihood.centre + likelihood.width * np.clip(pulls, -4, 4), free
+            likelihood.constrained,
+            likelihood.centre + likelihood.width * np.clip(pulls, -4, 4),
+            free,
         )
         truth = np.where(likelihood.fixed, likelihood.init, truth)
         truth = np.clip(truth, likelihood.lower, likelihood.upper)
