@@ -86,12 +86,13 @@ def check_fits(judge: Judge) -> None:
         for value, found in zip(scan.values, scan.twice_delta_nll, strict=True):
             judge.notes.status("scan", "nan" if np.isnan(found) else "converged")
             if not np.isnan(found):
-                judge.statistic("scan", float(found), float(value), search.minima())
+                kind, bests, bounds = judge.best("scan", search.own_bounds()[0])
+                judge.statistic(kind, float(found), float(value), bests, bounds=bounds)
     gof = judge.ask("goodness of fit", lambda: nextstat.goodness_of_fit(model))
     if gof is not None:
         found = 0.5 * gof.statistic + judge.likelihood.saturated()
-        question = Question("observed", None, search.own_bounds())
-        judge.nll("goodness of fit", found, search.lowest(), question)
+        kind, bests, bounds = judge.best("goodness of fit", search.own_bounds()[0])
+        judge.nll(kind, found, bests[0], Question("observed", None, bounds))
 
 
 def check_tests(judge: Judge) -> None:
@@ -135,7 +136,8 @@ def _check_observed_limit(judge: Judge, mu: float) -> None:
     """CLs of the lowest minima at a limit, within the tolerance of each nll."""
     judge.notes.compared("limit")
     search = judge.search
-    best, held = judge.unbounded()[0][0], search.lowest("observed", mu)
+    best = search.unbounded(max(search.own_bounds()[0], 0.0))[0]
+    held = search.lowest("observed", mu)
     q = max(2.0 * (held.nll - best.nll), 0.0) if best.point[judge.poi] < mu else 0.0
     ranges = []
     for dataset, minimum in judge.asimov(0.0):

@@ -92,7 +92,8 @@ class Judge:
         self, kind: str, status: str, values: Vector, nll: float, dataset: str, value: float | None
     ) -> None:
         """A fit that says that it converged must be at a minimum, and at the lowest one."""
-        question = Question(dataset, value, self.search.own_bounds())
+        muhat = values[self.poi] if value is None else -np.inf
+        question = Question(dataset, value, self.search.bounds_around(muhat))
         data = self.search.data[dataset]
         if status == "infinite" and np.isinf(self.search.lowest(dataset, value).nll):
             status = "impossible"
@@ -109,10 +110,11 @@ class Judge:
         if not self.search.allows(question, values):
             self.notes.fault("outside bounds", kind, at=at, data=data.tolist())
         self.notes.record.beaten += self.search.offer(question, values)
-        self.nll(kind, found, self.search.lowest(dataset, value), question, at=at)
+        self.nll(kind, found, self.search.lowest(*question), question, at=at)
         held = self.likelihood.fixed.copy()
         held[self.poi] |= value is not None
-        lower, upper = self.likelihood.lower, self.likelihood.upper
+        lower, upper = self.likelihood.lower.copy(), self.likelihood.upper.copy()
+        lower[self.poi], upper[self.poi] = question.bounds
         fallen = local_descent(self.likelihood, values, held, lower, upper, data)
         if fallen > 0.0:
             details = {"at": at, "falls_by": fallen, "data": data.tolist(), "value": value}
@@ -174,16 +176,20 @@ class Judge:
         )
         return False
 
-    def unbounded(self) -> tuple[list[Minimum], Bounds]:
-        """Minima of the observed data that no upper bound stops, as tests want them."""
-        lower = max(self.search.own_bounds()[0], 0.0)
-        return self.search.unbounded(lower=lower), (lower, WIDEST)
+    def best(self, kind: str, lower: float) -> tuple[str, list[Minimum], Bounds]:
+        """Minima of the observed data that no upper bound stops, and where they were looked for.
+
+        A model's own bound that is in the way makes a kind of its own.
+        """
+        found = self.search.unbounded(lower)
+        if found[0].point[self.poi] > self.search.own_bounds()[1]:
+            kind = f"{kind}, bound"
+        return kind, found, (lower, WIDEST)
 
     def observed(self, kind: str, found: float, value: float, counts: Counts) -> None:
-        """A statistic of the observed data; apart where the model's own bound is in the way."""
-        bests, bounds = self.unbounded()
-        if bests[0].point[self.poi] > self.search.own_bounds()[1]:
-            kind = f"{kind}, bound"
+        """A statistic of the observed data, whose parameter of interest is not negative."""
+        lower = max(self.search.own_bounds()[0], 0.0)
+        kind, bests, bounds = self.best(kind, lower)
         self.statistic(kind, found, value, bests, counts=counts, bounds=bounds)
 
     def asimov(self, truth: float) -> list[tuple[str, Minimum]]:

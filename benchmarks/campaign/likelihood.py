@@ -2,8 +2,8 @@
 
 Written from the HistFactory note (K. Cranmer et al., CERN-OPEN-2012-016). It is evaluated at many
 points at once, and at complex ones: the imaginary part of nll(theta + i h e_k) / h is the
-derivative, exact to rounding (W. Squire, G. Trapp, SIAM Rev. 40 (1998) 110), so that no formula for a
-derivative can be wrong.
+derivative, exact to rounding (W. Squire, G. Trapp, SIAM Rev. 40 (1998) 110), so that no formula for
+a derivative can be wrong.
 """
 
 from __future__ import annotations

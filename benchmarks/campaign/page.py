@@ -16,7 +16,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "trust.md"
 def paragraphs(totals: Totals, seed: int, n_starts: int) -> Iterator[str]:
     """What stands between the markers of the page."""
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    yield f"nextstat {nextstat.__version__}, {day}, seed {seed}, {n_starts} starts: {totals.summary()}"
+    run = f"nextstat {nextstat.__version__}, {day}, seed {seed}, {n_starts} starts"
+    yield f"{run}: {totals.summary()}"
     for title, head, rows in totals.tables():
         yield f"**{title}**"
         yield table(head, rows)

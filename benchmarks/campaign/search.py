@@ -69,6 +69,13 @@ class Search:
         """Those of the parameter of interest."""
         return float(self.likelihood.lower[self.poi]), float(self.likelihood.upper[self.poi])
 
+    def bounds_around(self, value: float) -> Bounds:
+        """The same, the upper one widened as far as a fitted value is beyond it."""
+        lower, upper = self.own_bounds()
+        while upper < value < WIDEST:
+            upper *= 10.0
+        return lower, upper
+
     def add(self, dataset: str, data: Vector, *known: Vector) -> None:
         """Another dataset, and points that may be good starts for its fits."""
         self.data[dataset] = data
@@ -100,11 +107,11 @@ class Search:
         """The lowest minimum."""
         return self.minima(dataset, value, bounds)[0]
 
-    def unbounded(self, dataset: str = "observed", lower: float = 0.0) -> list[Minimum]:
-        """Minima whose parameter of interest has no upper bound that matters."""
+    def unbounded(self, lower: float) -> list[Minimum]:
+        """Minima of the observed data that no upper bound of the parameter of interest stops."""
         upper = self.own_bounds()[1]
         while True:
-            found = self.minima(dataset, bounds=(lower, upper))
+            found = self.minima(bounds=(lower, upper))
             if found[0].point[self.poi] < 0.999 * upper or upper >= WIDEST:
                 return found
             upper *= 10.0
