@@ -157,11 +157,15 @@ class Likelihood:
 
     def gradient(self, points: Array, data: Vector | None = None) -> Array:
         """Derivatives, (N, P), at real points, (N, P)."""
+        return self.value_and_gradient(points, data)[1]
+
+    def value_and_gradient(self, points: Array, data: Vector | None = None) -> tuple[Array, Array]:
+        """The nll, (N,), to the rounding of complex numbers, and its derivatives, (N, P)."""
         n, p = points.shape
         shifted = points[:, None, :] + 1j * STEP * np.eye(p)
         with np.errstate(all="ignore"):
-            values = self.nll(shifted.reshape(n * p, p), data)
-        return values.imag.reshape(n, p) / STEP
+            values = self.nll(shifted.reshape(n * p, p), data).reshape(n, p)
+        return values[:, 0].real, values.imag / STEP
 
     def hessian(self, point: Vector, steps: Vector, data: Vector | None = None) -> Array:
         """Second derivatives, (P, P), by central differences of gradients over `steps`, (P,)."""

@@ -96,7 +96,7 @@ class Search:
         question = Question(dataset, value, bounds or self.own_bounds())
         if question not in self._minima:
             starts = np.concatenate([self._random(question), self._known_starts(question)])
-            self._minima[question] = []
+            self._minima[question] = self._alone(question, starts)
             self._merge(question, self._look(question, starts))
             self._known[dataset].append(self._minima[question][0].point)
         return self._minima[question]
@@ -154,10 +154,8 @@ class Search:
             nll = self.likelihood.nll(ends, data)
         nll = np.where(np.isnan(nll), np.inf, nll)
         found = [Minimum(float(nll[k]), ends[k], starts[k]) for k in np.argsort(nll)]
-        promising = [] if fits[int(nll.argmin())].converged else [found[0].point]
-        if question.dataset == "observed" and question.value in ALONE:
-            promising += self._promising(starts, data)
-        found += [self.descend_alone(point, question, data) for point in promising]
+        if not fits[int(nll.argmin())].converged and np.isfinite(found[0].nll):
+            found.append(self.descend_alone(found[0].point, question, data))
         return found
 
     def _options(self, question: Question) -> dict[str, dict[str, object]]:
@@ -192,12 +190,16 @@ class Search:
         )
         return points
 
-    def _promising(self, starts: Vector, data: Vector) -> list[Vector]:
-        """The best of the starts, from which the second likelihood descends alone."""
+    def _alone(self, question: Question, starts: Vector) -> list[Minimum]:
+        """Descents of the second likelihood from the best of the starts, for some questions."""
+        if question.dataset != "observed" or question.value not in ALONE:
+            return []
+        data = self.data[question.dataset]
         with np.errstate(all="ignore"):
             nll = self.likelihood.nll(starts, data)
-        order = np.argsort(np.where(np.isnan(nll), np.inf, nll))[:N_ALONE]
-        return [starts[k] for k in order if np.isfinite(nll[k])]
+        nll = np.where(np.isnan(nll), np.inf, nll)
+        best = [starts[k] for k in np.argsort(nll)[:N_ALONE] if np.isfinite(nll[k])]
+        return [self.descend_alone(start, question, data) for start in best]
 
     def descend_alone(self, start: Vector, question: Question, data: Vector) -> Minimum:
         """Descend without the package under test: L-BFGS-B on the second likelihood."""
@@ -210,12 +212,11 @@ class Search:
         offset = own.at(start, data)
 
         def value(point: Vector) -> tuple[float, Vector]:
-            with np.errstate(all="ignore"):
-                nll = own.at(point, data) - offset
-                gradient = own.gradient(point[None, :], data)[0]
-            if not (np.isfinite(nll) and np.isfinite(gradient).all()):
+            found, gradient = own.value_and_gradient(point[None, :], data)
+            nll, slope = float(found[0]) - offset, gradient[0]
+            if not (np.isfinite(nll) and np.isfinite(slope).all()):
                 return 1e300, np.zeros_like(point)
-            return nll, gradient
+            return nll, slope
 
         end = minimize(value, start, jac=True, method="L-BFGS-B",
                        bounds=np.stack([lower, upper], axis=1),

@@ -92,13 +92,12 @@ def _descend(
 
     def value(x: Vector) -> tuple[float, Vector]:
         point = np.clip(low + size * x, low, high)
-        with np.errstate(all="ignore"):
-            nll = likelihood.at(point, data) - offset
-            slope = likelihood.gradient(point[None, :], data)[0] * size
+        found, gradient = likelihood.value_and_gradient(point[None, :], data)
+        nll, slope = float(found[0]) - offset, gradient[0] * size
         if not (np.isfinite(nll) and np.isfinite(slope).all()):
             return 1e300, np.zeros_like(x)
         return nll, slope
 
     first = (start - low) / size
     end = minimize(value, first, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start))
-    return min(float(end.fun) + offset, offset)
+    return min(likelihood.at(np.clip(low + size * end.x, low, high), data), offset)
