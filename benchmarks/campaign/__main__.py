@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks.campaign.checks import check_case
 from benchmarks.campaign.page import PAGE, write_page
-from benchmarks.campaign.record import Record
+from benchmarks.campaign.record import Notes, Record
 from benchmarks.campaign.totals import Totals
 from benchmarks.campaign.workspaces import make_case
 
@@ -67,7 +67,8 @@ def main(
     _show(totals)
     if file is not None:
         settings = {"seed": seed, "first": first, "models": models, "starts": starts}
-        file.write_text(json.dumps({"settings": settings, **totals.to_dict()}), encoding="utf-8")
+        found = {"settings": settings, **totals.to_dict()}
+        file.write_text(json.dumps(found, default=float), encoding="utf-8")
     if write_docs:
         write_page(totals, seed, starts, page)
     sys.exit(0 if totals.reached() else 1)
@@ -80,7 +81,14 @@ def _records(numbers: range, seed: int, starts: int, jobs: int) -> Iterator[Reco
 
 
 def _record(number: int, seed: int, starts: int) -> Record:
-    return check_case(make_case(seed, number), starts, seed)
+    """One model; what fails in the campaign itself is a fault, and does not end the others."""
+    case = make_case(seed, number)
+    try:
+        return check_case(case, starts, seed)
+    except Exception as error:
+        notes = Notes(case)
+        notes.fault("the campaign failed", "campaign", message=repr(error)[:300])
+        return notes.record
 
 
 def _progress() -> Progress:
