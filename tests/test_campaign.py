@@ -353,7 +353,7 @@ class TestFaultsAreSeen:
             (
                 "scan",
                 "scan",
-                lambda r: {"twice_delta_nll": np.add(r.twice_delta_nll, [0, 0, 0.01, 0, 0])},
+                lambda r: {"twice_delta_nll": r.twice_delta_nll + 0.01 * (r.values == 1.0)},
             ),
             ("upper_limit", "limit", lambda r: {"observed": 1.01 * r.observed}),
             (

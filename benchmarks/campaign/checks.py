@@ -13,6 +13,7 @@ from benchmarks.campaign.judge import NLL, Judge, above, below
 from benchmarks.campaign.likelihood import Likelihood
 from benchmarks.campaign.record import TOLERANCE, Notes, Record
 from benchmarks.campaign.search import Question, Search
+from benchmarks.campaign.stationarity import STEP
 from benchmarks.campaign.workspaces import Case
 
 ALPHA = 0.05
@@ -20,7 +21,8 @@ BANDS = (-2, 0, 2)  # expected limits that are compared
 EXACT = 1e-4  # relative, of CLs at a limit: roots are found to 1e-6
 N_POINTS = 5  # at which likelihoods are compared
 N_TOYS = 3
-SCAN = (0.0, 0.5, 1.0, 2.0, 3.0)
+AROUND = (-1.5, 1.0, 2.5)  # standard deviations from the fit, of conditional fits and scans
+HALF = 0.5  # for the standard deviation where there is none
 
 
 def check_case(case: Case, n_starts: int, seed: int) -> Record:
@@ -73,15 +75,13 @@ def check_likelihoods(judge: Judge, rng: np.random.Generator) -> None:
 def check_fits(judge: Judge) -> None:
     """Fits of the observed data, a scan, and the goodness of fit."""
     search, model = judge.search, judge.model
-    search.settle("observed", SCAN)
+    values = _values(judge)
+    search.settle("observed", values)
     judge.fit("fit", "observed")
-    for value in SCAN:
-        judge.fit(
-            f"fit at mu = {value:g}" if value in (0.0, 1.0) else "fit at other mu",
-            "observed",
-            value,
-        )
-    scan = judge.run("scan", lambda: nextstat.scan(model, judge.name, SCAN))
+    for value in values:
+        named = f"fit at mu = {value:g}" if value in (0.0, 1.0) else "fit at other mu"
+        judge.fit(named, "observed", value)
+    scan = judge.run("scan", lambda: nextstat.scan(model, judge.name, values))
     if scan is not None:
         for value, found in zip(scan.values, scan.twice_delta_nll, strict=True):
             judge.notes.status("scan", "nan" if np.isnan(found) else "converged")
@@ -93,6 +93,21 @@ def check_fits(judge: Judge) -> None:
         found = 0.5 * gof.statistic + judge.likelihood.saturated()
         kind, bests, bounds = judge.best("goodness of fit", search.own_bounds()[0])
         judge.nll(kind, found, bests[0], Question("observed", None, bounds))
+
+
+def _values(judge: Judge) -> list[float]:
+    """0, 1, and values around the fit where somebody would scan."""
+    own, poi, best = judge.likelihood, judge.poi, judge.search.lowest().point
+    inside = ~own.fixed & (best > own.lower) & (best < own.upper)
+    inside[poi] = True
+    hessian = own.hessian(best, STEP * np.maximum(np.abs(best), 1.0))[np.ix_(inside, inside)]
+    sigma = HALF
+    if np.isfinite(hessian).all():
+        place = int(np.count_nonzero(inside[:poi]))
+        variance = np.linalg.pinv(hessian, hermitian=True)[place, place]
+        sigma = float(np.sqrt(variance)) if 0.0 < variance < 1.0 / HALF**2 else HALF
+    around = np.clip(best[poi] + sigma * np.array(AROUND), *judge.search.own_bounds())
+    return sorted({0.0, 1.0, *around.tolist()})
 
 
 def check_tests(judge: Judge) -> None:

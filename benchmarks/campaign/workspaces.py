@@ -15,6 +15,7 @@ NORM_CODES = ("code4", "code1")
 HISTO_CODES = ("code4p", "code0", "code2")
 N_ALPHAS = 6  # names that the nuisance parameters of a model are drawn from
 NEGATIVE = 0.2  # share of models whose parameter of interest may become negative
+ANY_SIGNAL = 0.2  # share of channels with a signal of any size
 LUMI = {"name": "lumi", "auxdata": [1.0], "sigmas": [0.03], "bounds": [[0.0, 10.0]], "inits": [1.0]}
 
 
@@ -95,7 +96,11 @@ class _Draw:
 
     def _signal(self, total: Vector) -> Json:
         rng = self.rng
-        share = 10.0 ** rng.uniform(-2.0, 0.0)
+        # Of the size of its uncertainty, give or take, as analyses are; or anything.
+        size = np.hypot(1.0 / np.sqrt(max(total.sum(), 1.0)), rng.uniform(0.01, 0.1))
+        share = min(size * 10.0 ** rng.uniform(-0.5, 1.0), 1.0)
+        if rng.random() < ANY_SIGNAL:
+            share = 10.0 ** rng.uniform(-2.0, 0.0)
         data = share * np.maximum(total, 0.5) * np.exp(rng.normal(0.0, 0.5, len(total)))
         if self.family.signal == "odd":
             odd = rng.choice(["zero", "tiny", "negative", "empty", "usual"])
