@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize
 
 from benchmarks.campaign.likelihood import Likelihood, Vector
@@ -14,7 +15,12 @@ BOX = 0.05  # in standard deviations: the neighbourhood in which nothing may be 
 
 
 def local_descent(
-    likelihood: Likelihood, point: Vector, held: Vector, lower: Vector, upper: Vector, data: Vector
+    likelihood: Likelihood,
+    point: Vector,
+    held: npt.NDArray[np.bool_],
+    lower: Vector,
+    upper: Vector,
+    data: Vector,
 ) -> float:
     """By how much the nll can be lowered near a point; 0.0 at a minimum.
 
@@ -56,7 +62,7 @@ def _promise(gradient: Vector, hessian: Vector) -> float:
 def _look_around(
     likelihood: Likelihood,
     point: Vector,
-    moves: Vector,
+    moves: npt.NDArray[np.bool_],
     lower: Vector,
     upper: Vector,
     data: Vector,
