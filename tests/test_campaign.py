@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyhf
 import pytest
+from click.testing import CliRunner
 from scipy.optimize import check_grad
 
 import nextstat
@@ -21,6 +23,7 @@ import nextstat
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # at the end: the installed package comes before its sources
 
+from benchmarks.campaign import __main__ as command  # noqa: E402
 from benchmarks.campaign import checks, stationarity  # noqa: E402
 from benchmarks.campaign.asymptotics import cls, cls_range, expected_cls, q_at_limit  # noqa: E402
 from benchmarks.campaign.families import FAMILIES  # noqa: E402
@@ -494,13 +497,18 @@ class TestTotals:
             assert "(1.0 of 1,000; the goal is 1)" in after
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.campaign", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, elsewhere than in the checkout, whose sources may hold no extension."""
+    code = (
+        f"import runpy, sys; sys.path.append({str(ROOT)!r}); "
+        "runpy.run_module('benchmarks.campaign', run_name='__main__', alter_sys=True)"
+    )
+    line = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def test_command_prints_a_workspace() -> None:
-    found = run("--seed", "3", "--only", "7")
+def test_command_prints_a_workspace(tmp_path: Path) -> None:
+    found = run(tmp_path, "--seed", "3", "--only", "7")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout) == make_case(3, 7).workspace
     assert make_case(3, 7).family in found.stderr
@@ -509,7 +517,7 @@ def test_command_prints_a_workspace() -> None:
 def test_command(tmp_path: Path) -> None:
     file, page = tmp_path / "results.json", tmp_path / "trust.md"
     page.write_text("<!-- campaign: begin -->\n<!-- campaign: end -->\n", encoding="utf-8")
-    found = run("--models", "3", "--first", "12", "--starts", "4", "--json", str(file),
+    found = run(tmp_path, "--models", "3", "--first", "12", "--starts", "4", "--json", str(file),
                 "--write-docs", "--page", str(page))  # fmt: skip
     results = json.loads(file.read_text("utf-8"))
     assert sum(results["models"].values()) == 3
@@ -518,3 +526,21 @@ def test_command(tmp_path: Path) -> None:
     assert "3 models" in found.stdout
     assert max(map(len, found.stdout.splitlines())) <= 80
     assert "3 models" in page.read_text("utf-8")
+
+
+def test_interrupt_gives_the_table_of_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def records(*_: object) -> Iterator[Record]:
+        yield record_of(simple_case())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_records", records)
+    found = CliRunner().invoke(command.main, ["--models", "50"])
+    assert found.exit_code == 0
+    assert "1 models" in found.stdout
+
+
+def test_failure_of_the_campaign_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "check_case", None)
+    record = command._record(4, SEED, N_STARTS)
+    assert [fault["fault"] for fault in record.faults] == ["the campaign failed"]
+    assert record.number == 4

@@ -23,6 +23,7 @@ from benchmarks.campaign.totals import Totals
 from benchmarks.campaign.workspaces import make_case
 
 WIDTH = 80
+LINES = 100  # models between two lines, where there is no terminal for a bar
 
 
 @click.command(context_settings={"show_default": True})
@@ -64,6 +65,8 @@ def main(
     with contextlib.suppress(KeyboardInterrupt), _progress() as progress:
         for record in progress.track(records, total=models, description="models"):
             totals.add(record)
+            if not progress.console.is_terminal and totals.n_models % LINES == 0:
+                click.echo(totals.summary(), err=True)
     _show(totals)
     if file is not None:
         settings = {"seed": seed, "first": first, "models": models, "starts": starts}
