@@ -18,6 +18,7 @@ T = TypeVar("T")
 Counts = Callable[[float], bool]  # for which fitted values a statistic is not 0
 
 FORMULA = 1e-6  # relative: two implementations of one formula
+PRECISION = 1e-7  # relative, of statistics of 1e4 and more: data of Asimov are fits to a tolerance
 TINY = 1e-300  # below, logarithms and tails of distributions lose their digits
 NLL = 1e-9  # relative: two implementations of one likelihood
 
@@ -151,6 +152,8 @@ class Judge:
         held = self.search.lowest(dataset, value)
         self.notes.compared(kind)
         slack = 2.0 * (TOLERANCE + ROUNDING * abs(bests[0].nll))
+        if np.isfinite(found):
+            slack += PRECISION * found
         right = [
             max(2.0 * (held.nll - best.nll), 0.0) if counts(best.point[self.poi]) else 0.0
             for best in bests
