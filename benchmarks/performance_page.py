@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from harness.compare import Results, disagreements
 from harness.event_stage import FILLERS, SMOOTH_MODULE, SMOOTH_TORCH
+from harness.pages import rewrite, table
 from harness.peers import LABELS, PEERS, TASKS, Peer
 from harness.tables import ratio_of, show_ratio, show_seconds
 
@@ -23,12 +23,6 @@ PAGE, README = HERE.parent / "docs" / "performance.md", HERE.parent / "README.md
 HEADS = LABELS | {"ranking_2": "ranking, 2 threads", "toys_2": "toy, 2 threads"}
 IN_README = ("nll", "gradient", "fit", "hypotest", "ranking", "toys")
 FROM_PYTHON = {"1": "one thread", "2": "two threads"}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; a column of names, and numbers to the right of it."""
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def time_of(done: Mapping[str, Any], task: str) -> str:
@@ -183,16 +177,6 @@ def provenance(document: Mapping[str, Any], day: str) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f} before the run, "
         f"Python {machine['python']}, {day}{of_budget}."
     )
-
-
-def rewrite(page: str, section: str, paragraphs: Iterable[str]) -> str:
-    """The page with other contents between the two markers of a section."""
-    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    body = "\n\n".join([begin, *paragraphs, end])
-    found = re.subn(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: body, page, flags=re.DOTALL)
-    if found[1] != 1:
-        raise ValueError(f"the page has {found[1]} sections between {begin} and {end}, expected 1")
-    return found[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Is any number silently wrong? Random models in tension against many starts; see ../README.md."""
