@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "minimizer.h"
-#include "random.h"
+#include "variates.h"
 
 namespace nextstat {
 
@@ -42,21 +42,6 @@ int enough_starts(std::size_t seen) {
   const auto w = static_cast<int>(std::min<std::size_t>(seen + 1, 100));  // one more is unseen
   return std::min(2 * w * w + 3 * w + 2, max_starts);
 }
-
-// Standard normal numbers, by Box and Muller.
-class Normal {
- public:
-  explicit Normal(std::uint64_t draw) : bits_(seed, 0, draw) {}
-
-  double uniform() { return (static_cast<double>(bits_() >> 11) + 0.5) * 0x1p-53; }
-  double operator()() {
-    const double radius = std::sqrt(-2.0 * std::log(uniform()));
-    return radius * std::cos(6.28318530717958647693 * uniform());
-  }
-
- private:
-  ToyBits bits_;
-};
 
 }  // namespace
 
@@ -135,7 +120,7 @@ bool Minimizer::loosen_constraints(const Data& data, const FitProblem& problem) 
 // A trial with globals drawn about the centre of their constraints, those that bend at least so
 // much; factors without a constraint over two decades.
 void Minimizer::draw_trial(const Data& data, std::uint64_t draw, double least_bend) {
-  Normal normal(draw);
+  Draws draws(seed, 0, draw, 0);
   const double spread = draw % 2 == 0 ? 1.0 : 2.0;
   trial_ = point.theta;
   for (int p = 0; p < model_.n_params; ++p) {
@@ -145,9 +130,10 @@ void Minimizer::draw_trial(const Data& data, std::uint64_t draw, double least_be
     if (model_.is_local(p)) {
       if (constrained) trial_[p] = center;
     } else if (constrained) {
-      if (model_.bend[p] >= least_bend) trial_[p] = center + spread * width_[p] * normal();
+      if (model_.bend[p] >= least_bend)
+        trial_[p] = center + spread * width_[p] * normal_variate(draws);
     } else {
-      trial_[p] = std::pow(10.0, 1.7 * normal.uniform() - 1.0);
+      trial_[p] = std::pow(10.0, 1.7 * draws.next().first - 1.0);
     }
     trial_[p] = std::min(std::max(trial_[p], lower_[p]), upper_[p]);
   }

@@ -142,7 +142,7 @@ struct Data {
   Doubles center;  // (P,) auxiliary measurement, 0 where unconstrained
   double constant;
   double constraint_weight = 1.0;  // of all constraint terms; less looks for other minima
-  std::uint64_t model;  // serial number of the model that they are data of
+  std::uint64_t model;             // serial number of the model that they are data of
   double edge = 0.0;  // over which the kink at nu = 0 of empty bins is rounded off; see minimizer.h
 };
 

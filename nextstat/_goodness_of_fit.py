@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
+from nextstat import _core
 from nextstat._fit import require_lowest
+from nextstat._free_bounds import fit_freely
 from nextstat._options import check_calculator
-from nextstat._problem import Bounds, Fixed, Init, make_problem
-from nextstat._profile import ROUNDING
+from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
+from nextstat._profile import ROUNDING, poi_index
 from nextstat._read_only import ReadOnly
 from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
@@ -109,7 +111,10 @@ def goodness_of_fit(
     check_calculator(calculator)
     problem = make_problem(model, init, fixed, bounds, n_starts)
     core_data = model._data(data, auxdata)
-    minimum = require_lowest(model, core_data, problem, "the fit")
+    if model.poi is None or problem.fixed[poi_index(model, None)] or are_chosen(bounds, model.poi):
+        minimum = require_lowest(model, core_data, problem, "the fit")
+    else:
+        minimum, problem = fit_freely(model, core_data, problem, poi_index(model, None), 3)
     expected = model.expected_data(minimum.values)
     observed = np.concatenate([core_data.n, core_data.aux])
     bins = _poisson_deviance(observed[: model.n_bins], expected[: model.n_bins])
@@ -119,13 +124,12 @@ def goodness_of_fit(
         for name, where in model.channel_slices.items()
     }
     statistic = float(bins.sum()) + constraints
-    unconstrained = ~model.parameters.constrained
-    n_dof = model.n_bins - int(np.count_nonzero(unconstrained & ~problem.fixed))
+    n_dof = _degrees_of_freedom(model, core_data, minimum, problem)
     if calculator == "asymptotics":
         if n_dof < 1:
             raise ValueError(
-                f"there are {model.n_bins} bins for {model.n_bins - n_dof} free parameters "
-                "without constraint: nothing is left to test"
+                "there are no more bins that can hold events than free parameters without "
+                f"constraint ({n_dof} degrees of freedom): nothing is left to test"
             )
         pvalue = float(chi2.sf(statistic, n_dof))
         return GoodnessOfFit(statistic, n_dof, pvalue, channels, constraints)
@@ -149,6 +153,32 @@ def goodness_of_fit(
     return GoodnessOfFit(
         statistic, n_dof, pvalue, channels, constraints, error, toys, n_failed, batch.seed
     )
+
+
+def _degrees_of_freedom(
+    model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum, problem: Problem
+) -> int:
+    """Bins that can hold events, less the unconstrained directions in which the fit can move.
+
+    An empty bin in which nothing is expected at the fit, and which no parameter fills there, is
+    none. Nor is a parameter that is held, by whatever means, or that changes no expectation;
+    several that change the expectations alike count once.
+    """
+    expected = model.expected_data(minimum.values, include_auxdata=False)
+    free = np.flatnonzero(~problem.fixed & (problem.lower < problem.upper))
+    units = np.eye(model.n_bins)
+    slopes = [_core.yield_sensitivities(model._core, minimum.values, b)[0] for b in units]
+    moves = np.array(slopes).T[free]
+    bins = (expected > 0.0) | (data.n > 0.0) | (moves != 0.0).any(axis=0)
+    unconstrained = moves[~model.parameters.constrained[free]][:, bins]
+    scaled = unconstrained / np.sqrt(np.maximum(expected[bins], 1e-300))
+    return int(bins.sum()) - _rank(scaled)
+
+
+def _rank(rows: Vector) -> int:
+    size = np.sqrt((rows**2).sum(axis=1))
+    rows = rows[size > 0.0] / size[size > 0.0, None]
+    return int(np.linalg.matrix_rank(rows)) if len(rows) else 0
 
 
 def _poisson_deviance(n: Vector, nu: Vector) -> Vector:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -11,9 +10,9 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._fit import minimise, require_lowest
+from nextstat._free_bounds import fit_freely
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
-from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
 
 INFINITE = 4  # FitStatus of the core
 ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
-_WIDER = 10.0  # times the bound that stopped the parameter of interest
-_WIDEST = 1e12  # times the first
 
 
 def poi_index(model: HistFactoryModel, poi: str | None) -> int:
@@ -94,30 +91,10 @@ class Profile:
     @cached_property
     def best(self) -> Vector:
         """The global minimum, (P,)."""
-        found = self._global_fit(self.problem)
-        given = self.problem
-        while self.free_bounds and self._is_stopped(found):
-            low, high = (float(x[self.poi]) for x in (self.problem.lower, self.problem.upper))
-            if max(abs(low), abs(high)) > _WIDEST * max(abs(given.upper[self.poi]), 1.0):
-                break
-            self.problem = self.problem.widen(
-                self.poi, _WIDER * low if low < 0.0 else low, _WIDER * max(high, 1.0)
-            )
-            found = self._global_fit(self.problem.start(found))
-        if self.problem is not given:
-            warnings.warn(
-                f"the fit reaches {self.name}={found[self.poi]:.4g}, beyond the bounds "
-                f"[{given.lower[self.poi]:g}, {given.upper[self.poi]:g}], which nobody chose; they "
-                "were widened for it",
-                FitWarning,
-                stacklevel=6,
-            )
-        return found
-
-    def _is_stopped(self, params: Vector) -> bool:
-        value = params[self.poi]
-        low, high = self.problem.lower[self.poi], self.problem.upper[self.poi]
-        return bool(value >= high or (value <= low < 0.0))
+        if not self.free_bounds:
+            return self._global_fit(self.problem)
+        minimum, self.problem = fit_freely(self.model, self.data, self.problem, self.poi, 7)
+        return minimum.values
 
     def _global_fit(self, problem: Problem) -> Vector:
         return require_lowest(self.model, self.data, problem, "the global fit").values

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import require_minimum
+from nextstat._free_bounds import fit_freely, wider_bounds
 from nextstat._problem import Problem
 from nextstat._text import printable_list
 from nextstat.exceptions import FitWarning
@@ -28,6 +29,8 @@ class GlobalFit:
     ----------
     poi : int
         Position of the parameter of interest.
+    free_bounds : bool
+        Whether its bounds are moved outwards where they stop the fit.
 
     Raises
     ------
@@ -38,11 +41,18 @@ class GlobalFit:
     """
 
     def __init__(
-        self, model: HistFactoryModel, data: _core.Data, problem: Problem, poi: int
+        self,
+        model: HistFactoryModel,
+        data: _core.Data,
+        problem: Problem,
+        poi: int,
+        free_bounds: bool = False,
     ) -> None:
         fixed = problem.fixed | (problem.lower == problem.upper)
         if fixed[poi]:
             raise ValueError(f"the parameter of interest {model.parameter_names[poi]!r} is fixed")
+        if free_bounds:
+            _, problem = fit_freely(model, data, problem, poi, _STACKLEVEL)
         self.model, self.data, self.problem, self.poi = model, data, problem, poi
         self.minimum = require_minimum(model, data, problem, "the global fit")
         self.values = self.minimum.values
@@ -223,10 +233,13 @@ def _warn_stopped(fit: GlobalFit, fitted: Vector) -> None:
     stopped = (fitted <= low) | (fitted >= high)
     if stopped.any():
         name = fit.model.parameter_names[fit.poi]
+        at = fit.values.copy()
+        at[fit.poi] = fitted[stopped].flat[0]
+        wider = wider_bounds(fit.problem, fit.poi, at)
         warnings.warn(
             f"{name!r} is stopped by its bounds [{low:g}, {high:g}] in "
             f"{np.count_nonzero(stopped)} of {stopped.size} fits, whose impacts are cut short; "
-            f"widen them, for example bounds={{{name!r}: (-10, 10)}}",
+            f"widen them, for example bounds={{{name!r}: {wider}}}",
             FitWarning,
             stacklevel=_STACKLEVEL,
         )

@@ -166,11 +166,11 @@ class Asimov(Dataset):
         """As for any data; the best fit of these is where they were made."""
         self._leave_empty_bins(found)
         in_params = found.add_expected(self.params)
+        if in_best is not None:
+            in_params = in_params + in_best
         if self.nuisances == "nominal":
             self._follow_centres(found, in_params)
             return
-        if in_best is not None:
-            in_params = in_params + in_best
         source = self.source
         found.add_through_minimum(source.data, source.minimum(self.mu), in_params)
 

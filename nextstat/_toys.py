@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._chunks import done_before, in_chunks
-from nextstat._fit import STATUS, minimise, require_minimum
+from nextstat._fit import STATUS, minimise, require_lowest
+from nextstat._free_bounds import fit_freely, is_too_wide, stopped, widened
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_problem
+from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, check_model, make_problem
 from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
@@ -151,7 +152,7 @@ def fit_batch(
     if init is None and len(usable) > 1:
         mean = minimise(model, model._data(usable.mean(axis=0)), problem)
         start = mean.values if mean.status == 0 else start
-    task = partial(_fit_rows, model, rows, problem, start)
+    task = partial(_fit_rows, model, rows, problem, start, _free_poi(model, problem, bounds))
     return _batch(model, task, len(rows), n_jobs, progress)
 
 
@@ -204,9 +205,10 @@ def fit_toys(
     check_model(model)
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
     problem = make_problem(model, init, fixed, bounds, n_starts)
-    truth = _truth(model, params, problem)
+    truth = _truth(model, params, problem, bounds)
     start = problem.start(truth).init if init is None else problem.init
-    task = partial(_fit_toys, model, truth, seed, problem, start)
+    poi = _free_poi(model, problem, bounds)
+    task = partial(_fit_toys, model, truth, seed, problem, start, poi)
     return _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
 
 
@@ -253,10 +255,17 @@ def check_seed(seed: object) -> int:
     return int(seed)
 
 
-def _truth(model: HistFactoryModel, params: npt.ArrayLike | None, problem: Problem) -> Vector:
+def _truth(
+    model: HistFactoryModel,
+    params: npt.ArrayLike | None,
+    problem: Problem,
+    bounds: Bounds | None = None,
+) -> Vector:
     if params is None:
-        fitted = require_minimum(model, model._data(None), problem, "the fit to throw toys at")
-        return fitted.values
+        poi = _free_poi(model, problem, bounds)
+        if poi is not None:
+            return fit_freely(model, model._data(None), problem, poi, 4)[0].values
+        return require_lowest(model, model._data(None), problem, "the fit to throw toys at").values
     truth = np.asarray(params, dtype=np.float64)
     if truth.shape != model.init.shape:
         raise ValueError(f"params has shape {truth.shape}, expected {model.init.shape}")
@@ -315,13 +324,15 @@ def _fit_rows(
     rows: Vector,
     problem: Problem,
     start: Vector,
+    poi: int | None,
     first: int,
     number: int,
     n_threads: int,
 ) -> Chunk:
     chunk = rows[first : first + number]
     started = problem.start(start).core()
-    return _core.fit_rows(model._core, chunk, started, problem.init, n_threads)
+    found = _core.fit_rows(model._core, chunk, started, problem.init, n_threads)
+    return _fit_stopped(model, found, lambda: chunk, problem, start, poi, n_threads)
 
 
 def _fit_toys(
@@ -330,13 +341,51 @@ def _fit_toys(
     seed: int,
     problem: Problem,
     start: Vector,
+    poi: int | None,
     first: int,
     number: int,
     n_threads: int,
 ) -> Chunk:
     started = problem.start(start).core()
     toys = (first, number)
-    return _core.fit_toys(model._core, truth, seed, 0, toys, started, problem.init, n_threads)
+    found = _core.fit_toys(model._core, truth, seed, 0, toys, started, problem.init, n_threads)
+
+    def rows() -> Vector:
+        return _core.toy_data(model._core, truth, seed, 0, toys)
+
+    return _fit_stopped(model, found, rows, problem, start, poi, n_threads)
+
+
+def _free_poi(model: HistFactoryModel, problem: Problem, bounds: Bounds | None) -> int | None:
+    """Position of the parameter of interest, if it is free and nobody chose its bounds."""
+    if model.poi is None or are_chosen(bounds, model.poi):
+        return None
+    index = model.parameters.index(model.poi)
+    return None if problem.fixed[index] else index
+
+
+def _fit_stopped(
+    model: HistFactoryModel,
+    found: Chunk,
+    rows: Callable[[], Vector],
+    problem: Problem,
+    start: Vector,
+    poi: int | None,
+    n_threads: int,
+) -> Chunk:
+    """Fit again, with wider bounds, what the bounds of the parameter of interest stopped."""
+    if poi is None:
+        return found
+    given = problem
+    while True:
+        again = np.flatnonzero(stopped(found["values"][:, poi], problem, poi))
+        if not len(again) or is_too_wide(problem, given, poi):
+            return found
+        problem = widened(problem, poi)
+        started = problem.start(start).core()
+        wider = _core.fit_rows(model._core, rows()[again], started, problem.init, n_threads)
+        for name, values in wider.items():
+            found[name][again] = values
 
 
 def _batch(

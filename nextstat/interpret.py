@@ -14,8 +14,9 @@ from nextstat._breakdown import (
     fix_budget,
     groups_of,
 )
+from nextstat._free_bounds import wider_bounds
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, make_problem
+from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
@@ -134,7 +135,7 @@ def rank_impact(
     if top_n is not None:
         check_integer(top_n, "top_n")
     problem = make_problem(model, init, fixed, bounds, n_starts)
-    fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
+    fit = _global_fit(model, data, auxdata, problem, poi, bounds)
     if method == "covariance":
         impact = by_covariance(fit)
     elif method == "auxdata":
@@ -225,14 +226,14 @@ def uncertainty_breakdown(
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
     problem = make_problem(model, init, fixed, bounds, n_starts).exactly()  # where the parts add up
-    fit = GlobalFit(model, model._data(data, auxdata), problem, poi_index(model, poi))
+    fit = _global_fit(model, data, auxdata, problem, poi, bounds)
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])
     if np.isnan(total):
         name = model.parameter_names[fit.poi]
         raise FitError(
             f"{name!r} is stopped by its bound and has no error to break down; widen it with "
-            f"bounds={{{name!r}: (-10, 10)}}"
+            f"bounds={{{name!r}: {wider_bounds(fit.problem, fit.poi, fit.values)}}}"
         )
     parts = auxdata_budget(fit, members) if method == "auxdata" else fix_budget(fit, members)
     return {**parts, "total": total}
@@ -295,3 +296,16 @@ def correlation_df(result: FitResult, *, threshold: float = 0.0) -> pd.DataFrame
     names = [result.parameter_names[p] for p in free[strong]]
     frame: pd.DataFrame = pd.DataFrame(matrix[np.ix_(strong, strong)], index=names, columns=names)
     return frame
+
+
+def _global_fit(
+    model: HistFactoryModel,
+    data: npt.ArrayLike | None,
+    auxdata: npt.ArrayLike | None,
+    problem: Problem,
+    poi: str | None,
+    bounds: Bounds | None,
+) -> GlobalFit:
+    index = poi_index(model, poi)
+    chosen = are_chosen(bounds, model.parameter_names[index])
+    return GlobalFit(model, model._data(data, auxdata), problem, index, free_bounds=not chosen)
