@@ -58,6 +58,27 @@ void Minimizer::search_basins(const Data& data, const FitProblem& problem) {
   while (point.status == FitStatus::converged && falls_beyond_kink() &&
          descend_from_trial(data, problem)) {
   }
+  if (point.status == FitStatus::converged) stand_above_kinks(data, problem);
+}
+
+// At a kink where the nll is flat on both sides, the Hessian, and with it all errors, depends on
+// the side, which rounding would choose: it is the upper one, wherever the minimum is one from
+// there.
+void Minimizer::stand_above_kinks(const Data& data, const FitProblem& problem) {
+  bool any = false;
+  const Minimum here = point;
+  for (int p : model_.kinked) {
+    if (!at_kink(p) || !std::signbit(point.theta[p]) || point.held[p]) continue;
+    point.theta[p] = 0.0;
+    range_.lower[p] = 0.0;
+    range_.upper[p] = upper_[p];
+    any = true;
+  }
+  if (!any) return;
+  const bool solved = differentiate() && quadratic_.solve() == QuadraticModel::Outcome::solved;
+  const bool stands = solved && !quadratic_.damped() && point.edm < problem.tolerance;
+  if (stands && judge(problem.tolerance) == FitStatus::converged) return;
+  return_to(here, data);
 }
 
 // A start at which the nll is finite, drawn; the descent from there. False if none was found.

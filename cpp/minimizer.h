@@ -66,6 +66,7 @@ class Minimizer {
   bool leads_back(bool solved);
   bool descend_from_trial(const Data& data, const FitProblem& problem);
   bool falls_beyond_kink();
+  void stand_above_kinks(const Data& data, const FitProblem& problem);
   void load(const FitProblem& problem);
   bool make_finite();
   void choose_sides();

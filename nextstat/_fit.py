@@ -91,7 +91,7 @@ def fit(
         If a name is not a parameter's.
     """
     start = time.perf_counter()
-    problem = make_problem(model, init, fixed, bounds, n_starts).exactly()
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     core_data = model._data(data, auxdata)
     best = minimise(model, core_data, problem)
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))

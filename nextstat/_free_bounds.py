@@ -7,6 +7,7 @@ lower bound of 0 is one: yields are not negative.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +42,17 @@ def is_too_wide(problem: Problem, given: Problem, poi: int) -> bool:
 
 
 def fit_freely(
-    model: HistFactoryModel, data: _core.Data, problem: Problem, poi: int, stacklevel: int
+    model: HistFactoryModel,
+    data: _core.Data,
+    problem: Problem,
+    poi: int,
+    stacklevel: int,
+    fit: Callable[..., _core.Minimum] = require_lowest,
 ) -> tuple[_core.Minimum, Problem]:
     """The global fit, its parameter of interest stopped by no bound; and the problem it took.
 
-    A `FitWarning` says where the bounds were moved.
+    A `FitWarning` says where the bounds were moved. The fit is `require_lowest`, or
+    `require_minimum` where its errors are needed.
 
     Raises
     ------
@@ -53,10 +60,10 @@ def fit_freely(
         If the fit did not converge.
     """
     given, what = problem, "the global fit"
-    minimum = require_lowest(model, data, problem, what)
+    minimum = fit(model, data, problem, what)
     while stopped(minimum.values[poi], problem, poi) and not is_too_wide(problem, given, poi):
         problem = widened(problem, poi)
-        minimum = require_lowest(model, data, problem.start(minimum.values), what)
+        minimum = fit(model, data, problem.start(minimum.values), what)
     if problem is not given:
         name = model.parameter_names[poi]
         warnings.warn(

@@ -24,7 +24,8 @@ _ORDER = (
     ". Here, and unlike in pyhf, the model is the first argument: fit(model, data), "
     "hypotest(model, mu, data=data), upper_limit(model, level, data=data)"
 )
-_EXACT = 1e-20  # the same, where derivatives are taken, which hold at the minimum only
+_EXACT = 1e-20  # the same, to which fits go on while rounding lets them: tests, Asimov data and
+# derivatives are made of minima, and inherit what these miss to first order
 
 
 class Problem(NamedTuple):
@@ -34,7 +35,7 @@ class Problem(NamedTuple):
     lower: Vector
     upper: Vector
     fixed: npt.NDArray[np.bool_]
-    precision: float = np.inf  # EDM that the last steps, once converged, try to reach
+    precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
 
     def core(self) -> _core.FitProblem:
@@ -53,10 +54,6 @@ class Problem(NamedTuple):
     def searching(self, n_starts: int) -> Problem:
         """The same problem with at least so many starts; 0: one descent, no look elsewhere."""
         return self._replace(n_starts=n_starts)
-
-    def exactly(self) -> Problem:
-        """The same problem, whose fits end as near to the minimum as rounding lets them."""
-        return self._replace(precision=_EXACT)
 
     def fix(self, parameter: int, value: float) -> Problem:
         """The same problem with one parameter fixed at a value."""

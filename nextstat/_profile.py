@@ -231,7 +231,7 @@ def observe(
     ValueError, KeyError
         If an option is impossible or a name unknown.
     """
-    problem = make_problem(model, init, fixed, bounds, n_starts).exactly()
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     index = poi_index(model, poi)
     chosen = are_chosen(bounds, model.parameter_names[index])
     if statistic in ("q", "t") and not chosen:

@@ -52,9 +52,12 @@ class GlobalFit:
         if fixed[poi]:
             raise ValueError(f"the parameter of interest {model.parameter_names[poi]!r} is fixed")
         if free_bounds:
-            _, problem = fit_freely(model, data, problem, poi, _STACKLEVEL)
+            self.minimum, problem = fit_freely(
+                model, data, problem, poi, _STACKLEVEL, require_minimum
+            )
+        else:
+            self.minimum = require_minimum(model, data, problem, "the global fit")
         self.model, self.data, self.problem, self.poi = model, data, problem, poi
-        self.minimum = require_minimum(model, data, problem, "the global fit")
         self.values = self.minimum.values
         self.errors = np.where(self.minimum.held, np.nan, self.minimum.errors())
         self.nuisances = np.flatnonzero(~fixed & (np.arange(len(fixed)) != poi))

@@ -164,7 +164,10 @@ def test_limit_is_where_cls_crosses(seed: int) -> None:
 
 def test_limit_beyond_the_bound() -> None:
     model = nextstat.from_pyhf(counting(signal=0.1, background=50.0, observed=60.0))
-    with pytest.warns(FitWarning, match=r"beyond the upper bound 10 of 'mu'"):
+    with (
+        pytest.warns(FitWarning, match=r"the fit reaches mu=100, beyond the bounds \[0, 10\]"),
+        pytest.warns(FitWarning, match=r"beyond the upper bound 10 of 'mu'"),
+    ):
         limit = nextstat.upper_limit(model)
     assert limit.observed > 10.0
     assert "widened" in limit.message
@@ -203,7 +206,7 @@ def test_asimov_data() -> None:
     [
         (lambda m: nextstat.hypotest(m, math.nan), ValueError, "mu is nan"),
         (lambda m: nextstat.hypotest(m, 1.0, test_stat="q0"), ValueError, "does not apply"),
-        (lambda m: nextstat.hypotest(m, 0.0, test_stat="qtilde"), ValueError, "does not apply"),
+        (lambda m: nextstat.hypotest(m, 0.0, test_stat="ttilde"), ValueError, "does not apply"),
         (lambda m: nextstat.hypotest(m, 1.0, test_stat="x"), ValueError, "one of \\['q0'"),
         (lambda m: nextstat.hypotest(m, 1.0, calculator="x"), ValueError, "calculator is 'x'"),
         (lambda m: nextstat.hypotest(m, 1.0, poi="nu"), KeyError, "unknown parameter 'nu'"),
@@ -232,8 +235,23 @@ def test_without_parameter_of_interest() -> None:
 
 def test_no_limit_without_signal() -> None:
     model = nextstat.from_pyhf(counting(signal=0.0, background=50.0, observed=50.0))
-    with pytest.raises(FitError, match="singular"):
-        nextstat.upper_limit(model)
+    with (
+        pytest.warns(FitWarning, match="do not determine 'mu'"),
+        pytest.warns(FitWarning, match="no value of 'mu' is excluded"),
+    ):
+        limit = nextstat.upper_limit(model)
+    assert limit.observed == math.inf
+    assert (limit.expected == math.inf).all()
+    with pytest.warns(FitWarning, match="do not determine 'mu'"):
+        assert nextstat.hypotest(model, 1.0).cls == pytest.approx(1.0)
+    with pytest.warns(FitWarning, match="do not determine 'mu'"):
+        assert nextstat.significance(model) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_qtilde_excludes_nothing_at_zero() -> None:
+    model = nextstat.from_pyhf(counting(signal=10.0, background=50.0, observed=60.0))
+    assert nextstat.hypotest(model, 0.0, test_stat="qtilde").cls == pytest.approx(1.0)
+    assert nextstat.cls_scan(model, [0.0, 1.0]).observed[0] == pytest.approx(1.0)
 
 
 def test_a_level_that_looks_like_its_complement() -> None:

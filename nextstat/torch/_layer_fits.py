@@ -159,7 +159,7 @@ class LayerFits:
         memory: Memory,
         bounds: tuple[float, float] | None,
     ) -> WarmProfile:
-        problem = make_problem(model, **self.options).exactly()
+        problem = make_problem(model, **self.options)
         if bounds is not None:
             problem = problem.at_least(self.poi, bounds[0])
             problem = problem.widen(self.poi, problem.lower[self.poi], bounds[1])

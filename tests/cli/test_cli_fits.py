@@ -239,13 +239,27 @@ def test_impossible_settings(file: Path) -> None:
 # Fits that do not converge ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [command for command in FITTING if command != "fit"])
+NEED_NO_HESSIAN = ("significance", "hypotest", "limit", "gof")
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in FITTING if command not in ("fit", *NEED_NO_HESSIAN)]
+)
 @AS
 def test_unconverged(degenerate: Path, command: str, form: list[str]) -> None:
     """Nothing is printed as if it were a result."""
     message = fail(command, degenerate, *ARGUMENTS[command], *form)
     assert "did not converge" in message
     assert "degenerate" in message
+
+
+@pytest.mark.filterwarnings("always::nextstat.FitWarning")
+@pytest.mark.parametrize("command", NEED_NO_HESSIAN)
+def test_undetermined(degenerate: Path, command: str) -> None:
+    """What needs the lowest nll alone goes on, and names what the data do not determine."""
+    result = succeed(command, degenerate, *ARGUMENTS[command])
+    assert "do not determine" in result.stderr
+    assert "degenerate" in result.stderr
 
 
 @pytest.mark.parametrize("data", [[50.0, 60.0], [55.0, 71.0], [45.0, 60.0]])

@@ -127,7 +127,7 @@ def test_installed_program(file: Path, degenerate: Path, tmp_path: Path) -> None
     assert done.stdout == ""
     assert "no such file" in done.stderr
     assert "Traceback" not in done.stderr
-    done = run(tmp_path, "limit", degenerate)
+    done = run(tmp_path, "rank", degenerate)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
