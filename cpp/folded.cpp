@@ -15,15 +15,22 @@ constexpr double noticed = 0.2;  // in statistical errors
 struct Variations {
   explicit Variations(int n_bins) : up(n_bins), down(n_bins) {}
 
+  void add(int b, double to_up, double to_down) {
+    if (to_up == 0.0 && to_down == 0.0) return;
+    if (up[b] == 0.0 && down[b] == 0.0) touched.push_back(b);
+    up[b] += to_up;
+    down[b] += to_down;
+  }
+
   void clear() {
-    std::fill(up.begin(), up.end(), 0.0);
-    std::fill(down.begin(), down.end(), 0.0);
+    for (int b : touched) up[b] = down[b] = 0.0;
+    touched.clear();
   }
 
   // What both have in common, in statistical errors of the expectation.
   double fold(const Doubles& expected) const {
     double sum = 0.0;
-    for (std::size_t b = 0; b < up.size(); ++b) {
+    for (int b : touched) {
       if (up[b] * down[b] <= 0.0) continue;
       const double common = std::min(std::fabs(up[b]), std::fabs(down[b]));
       sum += common * common / std::max(expected[b], common);
@@ -34,7 +41,7 @@ struct Variations {
   // How far their mean is from none, in the same.
   double bend(const Doubles& expected) const {
     double sum = 0.0;
-    for (std::size_t b = 0; b < up.size(); ++b) {
+    for (int b : touched) {
       const double mean = 0.5 * std::fabs(up[b] + down[b]);
       if (mean > 0.0) sum += mean * mean / std::max(expected[b], mean);
     }
@@ -42,6 +49,7 @@ struct Variations {
   }
 
   Doubles up, down;
+  std::vector<int> touched;
 };
 
 }  // namespace
@@ -81,14 +89,13 @@ Folds find_folds(const ModelSpec& spec) {
     variations.clear();
     for (int i : norms[p]) {
       each_bin(spec.norm_sample[i], [&](int b, double nominal, int) {
-        variations.up[b] += nominal * (spec.norm_hi[i] - 1.0);
-        variations.down[b] += nominal * (spec.norm_lo[i] - 1.0);
+        variations.add(b, nominal * (spec.norm_hi[i] - 1.0), nominal * (spec.norm_lo[i] - 1.0));
       });
     }
     for (int i : histos[p]) {
       each_bin(spec.histo_sample[i], [&](int b, double nominal, int k) {
-        variations.up[b] += spec.histo_hi[entry_begin[i] + k] - nominal;
-        variations.down[b] += spec.histo_lo[entry_begin[i] + k] - nominal;
+        const int entry = entry_begin[i] + k;
+        variations.add(b, spec.histo_hi[entry] - nominal, spec.histo_lo[entry] - nominal);
       });
     }
     if (variations.fold(expected) > noticed) found.folded.push_back(static_cast<int>(p));

@@ -42,6 +42,7 @@ STATUS = (
 )
 
 SINGULAR = 2  # FitStatus of the core
+LOWEST = (0, SINGULAR)  # those of fits whose nll is as low as it gets
 _FLAT = 1e-7  # curvature, in units of the diagonal of the Hessian, that counts as none
 _SHARE = 0.05  # of a flat direction, from which on a parameter belongs to it
 
@@ -146,8 +147,8 @@ def require_lowest(
     if found.status == SINGULAR:
         names = ", ".join(map(repr, undetermined(model, data, found)))
         warnings.warn(
-            f"the data do not determine {names} in {what}; what is tested does not depend on "
-            "their values. Fix some of them to be rid of this warning",
+            f"the data do not determine {names} in {what}, which are degenerate or unused; what is "
+            "tested does not depend on their values. Fix some to be rid of this warning",
             FitWarning,
             stacklevel=7,
         )

@@ -341,9 +341,12 @@ def _choose(test_stat: TestStatistic | None, mu: float) -> TestStatistic:
 
 
 def check_bounds(profile: Profile, mu: float, what: str = "mu") -> None:
-    """Raise ValueError if a hypothesis is outside the bounds of the parameter of interest."""
+    """Raise ValueError if a hypothesis is outside the bounds of the parameter of interest.
+
+    Above an upper bound that nobody chose, any value may be tested.
+    """
     lower, upper = profile.problem.lower[profile.poi], profile.problem.upper[profile.poi]
-    if not lower <= mu <= upper:
+    if not profile.allows(mu):
         wider = f"({min(lower, 2 * mu):g}, {max(upper, 2 * mu):g})"
         raise ValueError(
             f"{what} is {mu:g}, outside the bounds [{lower:g}, {upper:g}] of {profile.name!r}; "

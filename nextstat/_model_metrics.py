@@ -94,9 +94,9 @@ def model_metrics(
         z0 = significance(model, data=data, poi=poi, **options)
     except FitError:
         z0, converged = math.nan, False
-    if math.isinf(z0):  # would win every search
-        z0 = math.nan
     result = fit(model, data, **options)
+    if math.isinf(z0) or not result.converged:  # would win every search
+        z0 = math.nan
     name = str(model.poi if poi is None else poi)
     metrics = {f"{prefix}z0": z0, f"{prefix}q0": z0**2, **health(result, prefix)}
     metrics[f"{prefix}mu"] = result[name]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._fit import minimise, require_lowest
+from nextstat._fit import LOWEST, minimise, require_lowest
 from nextstat._free_bounds import fit_freely
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
@@ -103,6 +103,14 @@ class Profile:
         """The profile of other data, whose fits start from the best of these."""
         return type(self)(self.model, data, self.problem, self.poi, best=self.best)
 
+    def allows(self, value: float) -> bool:
+        """Whether a value is within the bounds, or beyond an upper one that nobody chose.
+
+        Bounds are for parameters that are fitted; this is the rule for where one may be held.
+        """
+        low, high = self.problem.lower[self.poi], self.problem.upper[self.poi]
+        return bool(low <= value and (value <= high or self.free_bounds))
+
     @property
     def muhat(self) -> float:
         """Fitted value of the parameter."""
@@ -139,14 +147,14 @@ class Profile:
         if all(np.array_equal(start.init, own.init) for start in near):
             near = []
         fits = [minimise(self.model, self.data, start.searching(0)) for start in near]
-        known = [fit for fit in fits if fit.status == 0]
+        known = [fit for fit in fits if fit.status in LOWEST]
         start = own if not known else own.start(min(known, key=lambda fit: fit.nll).values)
         found = minimise(self.model, self.data, start)
         if near:  # the start that is nobody's neighbour
             found = min(
                 found,
                 minimise(self.model, self.data, own.searching(0)),
-                key=lambda fit: (fit.status != 0, fit.nll),
+                key=lambda fit: (fit.status not in LOWEST, fit.nll),
             )
         if found.status == INFINITE:
             return None
@@ -179,7 +187,7 @@ class Profile:
                 start = self.problem.fix(self.poi, x).start(last).searching(0)
                 fit = minimise(self.model, self.data, start)
                 known = self.conditional[x]
-                if fit.status != 0 or self._above(fit.values, known) > -0.5 * ROUNDING:
+                if fit.status not in LOWEST or self._above(fit.values, known) > -0.5 * ROUNDING:
                     break
                 self._known[x] = last = fit.values
 

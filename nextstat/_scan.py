@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._chunks import in_chunks
-from nextstat._fit import minimise, require_minimum
+from nextstat._fit import LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
@@ -44,7 +44,7 @@ class Scan(ReadOnly):
         In increasing order.
     twice_delta_nll : (n,) ndarray
         2 (nll - minimum), everything else fitted; infinite where the data exclude the value, NaN
-        where a fit did not converge.
+        where a fit found no lowest nll.
     params : (n, P) ndarray
         All parameters at each value; the best fit where there is none.
     best : float
@@ -163,7 +163,7 @@ def scan(
     lowest = int(np.argmin(np.where(np.isnan(delta), np.inf, delta)))
     if delta[lowest] < -ROUNDING:  # the global fit had stopped in another basin
         start = profile.problem.start(params[lowest])
-        better = require_minimum(model, profile.data, start, "the global fit").values
+        better = require_lowest(model, profile.data, start, "the global fit").values
         profile = Profile(model, profile.data, profile.problem, profile.poi, best=better)
         delta = _above_best(profile, params) + height
     delta = np.maximum(delta, 0.0)
@@ -188,7 +188,7 @@ def check_values(profile: Profile, values: npt.ArrayLike) -> Vector:
     if points.ndim != 1 or not len(points):
         raise ValueError(f"values has shape {np.shape(values)}, expected (n,) with n > 0")
     low, high = profile.problem.lower[profile.poi], profile.problem.upper[profile.poi]
-    for value in points[~((points >= low) & (points <= high))][:1]:
+    for value in points[[not profile.allows(value) for value in points]][:1]:
         raise ValueError(
             f"the value {value:g} is outside the bounds [{low:g}, {high:g}] of {profile.name!r}; "
             "widen them with bounds="
@@ -224,7 +224,7 @@ def _follow(
     last = best
     for row in range(len(values)):
         near = fit(row, last)
-        if near.status == 0 and row % _COLD != _COLD - 1 and row != len(values) - 1:
+        if near.status in LOWEST and row % _COLD != _COLD - 1 and row != len(values) - 1:
             fits.append(near)
         else:
             fits.append(_lower(near, fit(row, problem.init)))
@@ -232,19 +232,19 @@ def _follow(
                 for i in range(row - 1, max(row - _COLD, -1), -1):
                     others = (fit(i, fits[i + 1].values), fit(i, problem.init))
                     fits[i] = _lower(fits[i], *others)
-        last = fits[row].values if fits[row].status == 0 else last
-    converged = np.array([fit.status == 0 for fit in fits])
+        last = fits[row].values if fits[row].status in LOWEST else last
+    converged = np.array([fit.status in LOWEST for fit in fits])
     excluded = np.array([fit.status == INFINITE for fit in fits])
     params = np.where(converged[:, None], [fit.values for fit in fits], best)
     return params, np.where(converged, 0.0, np.where(excluded, np.inf, np.nan))
 
 
 def _lower(*fits: _core.Minimum) -> _core.Minimum:
-    return min(fits, key=lambda fit: (fit.status != 0, fit.nll))
+    return min(fits, key=lambda fit: (fit.status not in LOWEST, fit.nll))
 
 
 def _is_lower(fit: _core.Minimum, other: _core.Minimum) -> bool:
-    return fit.status == 0 and (other.status != 0 or fit.nll < other.nll - ROUNDING)
+    return fit.status in LOWEST and (other.status not in LOWEST or fit.nll < other.nll - ROUNDING)
 
 
 def _above_best(profile: Profile, params: Vector) -> Vector:

@@ -124,7 +124,10 @@ def test_lightning_logs_models_and_their_failures(tmp_path: Path) -> None:
         return counting(*(FREE if module.current_epoch else [RATE]))
 
     trainer = train(tmp_path, 2, LightningCallback(build, expected=False, top_n=1))
-    with pytest.warns(FitWarning, match="singular"):
+    with (
+        pytest.warns(FitWarning, match="singular"),
+        pytest.warns(FitWarning, match="do not determine 'free'"),
+    ):
         trainer.fit(Network(), LOADER)
     good, failed = rows_of(tmp_path)
     expected = model_metrics(counting(RATE), "val/", expected=False, top_n=1)
@@ -276,7 +279,10 @@ def test_epochs_that_fail_end_a_training_or_not(tmp_path: Path) -> None:
         stop = EarlyStopping("val/z0", mode="max", patience=9, check_finite=check)
         best = ModelCheckpoint(tmp_path / f"{check}", monitor="val/z0", mode="max")
         trainer = train(tmp_path, 4, LightningCallback(build), stop, best)
-        with pytest.warns(FitWarning, match="singular"):
+        with (
+            pytest.warns(FitWarning, match="singular"),
+            pytest.warns(FitWarning, match="do not determine 'free'"),
+        ):
             trainer.fit(Validated(), LOADER, LOADER)
         assert trainer.current_epoch == epochs
         assert "epoch=0" in best.best_model_path

@@ -40,7 +40,10 @@ def test_model_metrics_of_a_model() -> None:
 
 
 def test_model_metrics_of_a_failing_model() -> None:
-    with pytest.warns(FitWarning, match="singular"):
+    with (
+        pytest.warns(FitWarning, match="singular"),
+        pytest.warns(FitWarning, match="do not determine 'free'"),
+    ):
         metrics = model_metrics(counting(*FREE))
     assert metrics["converged"] == 0.0
     assert math.isnan(metrics["z0"])

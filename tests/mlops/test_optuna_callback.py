@@ -78,7 +78,10 @@ def test_a_model_that_cannot_be_fitted_is_logged_as_such() -> None:
 
     logged: list[dict[str, float]] = []
     study = optuna.create_study()
-    with pytest.warns(FitWarning, match="singular"):
+    with (
+        pytest.warns(FitWarning, match="singular"),
+        pytest.warns(FitWarning, match="do not determine 'free'"),
+    ):
         study.optimize(failing, n_trials=1, callbacks=[OptunaCallback(logged.append, prefix="")])
     (row,) = logged
     assert row["failed"] == 1.0  # Optuna does not take NaN

@@ -689,13 +689,17 @@ def test_downward_fluctuation() -> None:
         layer.mu_uncertainty(data, data="observed")
 
 
+@pytest.mark.filterwarnings("ignore:the fit reaches")
 def test_beyond_the_bounds() -> None:
     """Limits widen the bounds, tests refuse what is outside, as the functions for numbers do."""
     sizes: dict[str, Any] = {"n_channels": 1, "n_bins": 3, "n_samples": 2, "n_systematics": 0}
     model = nextstat.from_pyhf(make_workspace(**sizes, random_state=2))
     weak = tensor(0.1 * model.templates()["region_1/signal"])
     changed = ModelTemplates(model).bind({"region_1/signal": weak.detach().numpy()}).model
-    with pytest.warns(FitWarning, match="beyond the upper bound"):
+    with (
+        pytest.warns(FitWarning, match="the fit reaches mu=28.7"),
+        pytest.warns(FitWarning, match="beyond the upper bound"),
+    ):
         expected = nextstat.upper_limit(changed)
     layer = HistFactoryLayer(model)
     inputs = {"region_1/signal": weak}
@@ -706,8 +710,11 @@ def test_beyond_the_bounds() -> None:
     assert check(layer, inputs, "upper_limit", **observed)
     found = layer.upper_limit(inputs, nuisances="fitted")
     assert number(found) == pytest.approx(expected.expected[2], rel=1e-6)
+    beyond = nextstat.hypotest(changed, 60.0).cls  # of a bound that nobody chose
+    assert number(layer.cls(inputs, mu=60.0, **observed)) == pytest.approx(beyond, rel=1e-6)
+    chosen = HistFactoryLayer(model, bounds={"mu": (0.0, 10.0)})
     with pytest.raises(ValueError, match=r"mu is 60, outside the bounds \[0, 10\]"):
-        layer.cls(inputs, mu=60.0, **observed)
+        chosen.cls(inputs, mu=60.0, **observed)
     with pytest.raises(ValueError, match="outside the bounds"):
         HistFactoryLayer(model, bounds={"mu": (0.5, 10.0)}).z0(data="observed")
 
