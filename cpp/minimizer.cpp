@@ -163,6 +163,15 @@ bool Minimizer::crosses_edge() const {
   return false;
 }
 
+// Whether an empty bin expects nothing: the nll has its kink just there.
+bool Minimizer::stands_on_edge() const {
+  if (data_->edge > 0.0) return false;
+  for (int b = 0; b < model_.n_bins; ++b) {
+    if (data_->n[b] == 0.0 && std::fabs(nu_[b]) <= last_edge) return true;
+  }
+  return false;
+}
+
 // Rounds the edges off over less; false if they are sharp enough already.
 bool Minimizer::sharpen_edges() {
   point.at_edge = false;
@@ -346,9 +355,12 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
         refine(problem.precision);
         return judge(problem.tolerance);
       }
-      if (!quadratic_.raise_damping()) return FitStatus::stalled;
-      step = quadratic_.solve();
-      if (step == Outcome::indefinite) return FitStatus::stalled;
+      const bool harder = quadratic_.raise_damping();
+      if (harder) step = quadratic_.solve();
+      if (harder && step != Outcome::indefinite) continue;
+      if (!stands_on_edge()) return FitStatus::stalled;
+      crossed_ = sharper = true;  // go on with the edge rounded off
+      break;
     }
     if (!sharper) ++point.n_iterations;
   }

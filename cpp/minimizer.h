@@ -75,6 +75,7 @@ class Minimizer {
   bool at_kink(int param) const;
   bool move_to_kinks(double tolerance);
   bool crosses_edge() const;
+  bool stands_on_edge() const;
   bool sharpen_edges();
   bool differentiate();
   bool search_line(double slope, int max_halvings = 40);

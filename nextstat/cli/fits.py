@@ -21,7 +21,6 @@ _STRONG = 0.2  # correlations to draw
 @click.option(
     "--asimov", is_flag=True, help="Fit the nominal expectation at mu = 1, blind to the data."
 )
-@click.option("--n-starts", default=1, show_default=True, help="Number of starting points.")
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Show the most pulled parameters only."
 )
@@ -39,7 +38,6 @@ def fit(
     model: HistFactoryModel,
     settings: options.Settings,
     asimov: bool,
-    n_starts: int,
     top: int | None,
     threshold: float | None,
     plot: str | None,
@@ -47,7 +45,7 @@ def fit(
 ) -> None:
     """Fit a workspace: parameters, errors, pulls."""
     data = nextstat.asimov_data(model, 1.0, nuisances="nominal") if asimov else None
-    result = options.fit(model, settings, data=data, n_starts=n_starts)
+    result = options.fit(model, settings, data=data)
     found = result.to_dict()
     strong = [] if threshold is None else _correlations(result, threshold)
     if threshold is not None:

@@ -20,10 +20,11 @@ _REACH = 1.2  # of a scan, in units of the highest limit
 
 @click.command()
 @options.model
-def significance(model: HistFactoryModel, as_json: bool) -> None:
+@options.settings
+def significance(model: HistFactoryModel, settings: options.Settings, as_json: bool) -> None:
     """Observed and expected significance of a discovery."""
-    observed = nextstat.significance(model)
-    expected = nextstat.significance(model, expected=True)
+    observed = nextstat.significance(model, **settings)
+    expected = nextstat.significance(model, expected=True, **settings)
     data = {"observed": observed, "expected": expected}
     emit(data, as_json, lambda: significance_table(observed, expected))
 
@@ -76,8 +77,10 @@ def hypotest(
 @options.n_jobs
 @options.plot("the asymptotic CLs around the limits")
 @options.model
+@options.settings
 def limit(
     model: HistFactoryModel,
+    settings: options.Settings,
     level: float,
     observed_only: bool,
     n_toys: int | None,
@@ -92,17 +95,20 @@ def limit(
     if n_toys is not None:
         throw = {"calculator": "toys", "n_toys": n_toys, "seed": options.drawn(seed)}
         throw |= {"n_jobs": n_jobs, "progress": options.progress()}
-    found = nextstat.upper_limit(model, level, expected=not observed_only, **throw)
+    found = nextstat.upper_limit(model, level, expected=not observed_only, **settings, **throw)
     emit(found.to_dict(), as_json, lambda: limit_table(model, found))
-    save(plot, lambda draw: draw.cls_scan(cls_around(model, found), level=level))
+    save(plot, lambda draw: draw.cls_scan(cls_around(model, found, settings), level=level))
 
 
-def cls_around(model: HistFactoryModel, limit: UpperLimit) -> ClsScan:
+def cls_around(
+    model: HistFactoryModel, limit: UpperLimit, settings: options.Settings | None = None
+) -> ClsScan:
     """CLs from zero to beyond the limits, or to the bound."""
     bound = float(model.bounds[model.parameters.index(str(model.poi)), 1])
-    limits = [x for x in (limit.observed, *limit.expected.tolist()) if not math.isnan(x)]
-    reach = min(_REACH * max(limits), bound)
-    return nextstat.cls_scan(model, [reach * (k + 1) / _SCAN_POINTS for k in range(_SCAN_POINTS)])
+    limits = [x for x in (limit.observed, *limit.expected.tolist()) if math.isfinite(x)]
+    reach = min(_REACH * max(limits, default=math.inf), bound)
+    values = [reach * (k + 1) / _SCAN_POINTS for k in range(_SCAN_POINTS)]
+    return nextstat.cls_scan(model, values, **(settings or {}))
 
 
 def significance_table(observed: float, expected: float) -> None:

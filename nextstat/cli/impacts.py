@@ -22,7 +22,6 @@ _MOVES = {
 
 
 @click.command()
-@options.bounds
 @options.top
 @click.option(
     "--method",
@@ -35,9 +34,10 @@ _MOVES = {
 @options.n_jobs
 @options.plot("the ranking")
 @options.model
+@options.settings
 def rank(
     model: HistFactoryModel,
-    bounds: Any,
+    settings: options.Settings,
     top: int,
     method: Any,
     n_jobs: int | None,
@@ -50,7 +50,7 @@ def rank(
         model,
         top_n=top or None,
         method=method,
-        bounds=bounds,
+        **settings,
         n_jobs=n_jobs,
         progress=options.progress(),
     )
@@ -59,7 +59,6 @@ def rank(
 
 
 @click.command()
-@options.bounds
 @options.groups
 @click.option(
     "--method",
@@ -69,16 +68,17 @@ def rank(
     help="By shifts of the measurements, or by what the error loses with a group fixed.",
 )
 @options.model
+@options.settings
 def breakdown(
     model: HistFactoryModel,
-    bounds: Any,
+    settings: options.Settings,
     groups: Any,
     method: Any,
     as_json: bool,
 ) -> None:
     """Where the error of the parameter of interest comes from."""
     options.require_poi(model)
-    budget = nextstat.interpret.uncertainty_breakdown(model, groups, method=method, bounds=bounds)
+    budget = nextstat.interpret.uncertainty_breakdown(model, groups, method=method, **settings)
     emit(budget, as_json, lambda: _budget_table(model, budget))
 
 

@@ -26,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _STDIN = "-"
 _NONE = "none"
 
-Settings = dict[str, Any]  # fixed=, bounds= of the library's functions
+Settings = dict[str, Any]  # fixed=, bounds=, n_starts= of the library's functions
 
 
 # Values -----------------------------------------------------------------------------------------
@@ -208,12 +208,18 @@ _fix = click.option(
     help="Hold a parameter, at a value or where it starts; can be repeated. The last = is meant, "
     "and none where the whole is a name.",
 )
-bounds = click.option(
+_bounds = click.option(
     "--bounds",
     multiple=True,
     callback=_intervals,
     metavar="NAME=LO:HI",
     help="Bounds of a parameter, in place of the workspace's; can be repeated.",
+)
+_n_starts = click.option(
+    "--n-starts",
+    default=1,
+    show_default=True,
+    help="Least number of starting points of each fit; more are tried where they may help.",
 )
 groups = click.option(
     "--group",
@@ -317,7 +323,7 @@ def model(command: Command) -> Command:
 
 
 def settings(command: Command) -> Command:
-    """`--fix` and `--bounds`; the command gets them as `settings` for the library's functions.
+    """`--fix`, `--bounds`, `--n-starts`, as `settings` for the library's functions.
 
     To stand below `model`, which it needs.
     """
@@ -328,12 +334,13 @@ def settings(command: Command) -> Command:
         model: HistFactoryModel,
         fix: Sequence[str],
         bounds: dict[str, tuple[float, float]] | None,
+        n_starts: int,
         **others: Any,
     ) -> Any:
-        settings = {"fixed": _fixed(model, fix), "bounds": bounds}
+        settings = {"fixed": _fixed(model, fix), "bounds": bounds, "n_starts": n_starts}
         return command(model=model, settings=settings, **others)
 
-    decorated: Command = _all(_fix, bounds)(with_settings)  # type: ignore[assignment]
+    decorated: Command = _all(_fix, _bounds, _n_starts)(with_settings)  # type: ignore[assignment]
     return decorated
 
 
