@@ -65,6 +65,8 @@ def fit_freely(
         problem = widened(problem, poi)
         minimum = fit(model, data, problem.start(minimum.values), what)
     if problem is not given:
+        problem = widened(problem, poi)  # room for what refits make of it
+    if problem is not given:
         name = model.parameter_names[poi]
         warnings.warn(
             f"the fit reaches {name}={minimum.values[poi]:.4g}, beyond the bounds "
@@ -83,6 +85,6 @@ def wider_bounds(problem: Problem, poi: int, values: Vector) -> str:
     reach = max(abs(low), abs(high), abs(float(values[poi])), 1.0)
     if values[poi] <= low:
         low = -_WIDER * reach if low <= -reach else -reach
-    if values[poi] >= high:
+    if values[poi] >= 0.5 * high:
         high = _WIDER * reach
     return f"({low:g}, {high:g})"

@@ -377,7 +377,11 @@ def test_feldman_cousins_on_coarse_values() -> None:
             "levels is empty",
         ),
         (lambda r: nextstat.scan(SMALL, "my"), KeyError, "unknown parameter 'my'"),
-        (lambda r: nextstat.scan(SMALL, values=[11.0]), ValueError, "outside the bounds"),
+        (
+            lambda r: nextstat.scan(SMALL, values=[11.0], bounds={"mu": (0.0, 10.0)}),
+            ValueError,
+            "outside the bounds",
+        ),
         (lambda r: nextstat.scan(SMALL, values=[]), ValueError, "values has shape"),
         (lambda r: nextstat.scan(SMALL, values=[np.nan]), ValueError, "outside the bounds"),
         (lambda r: nextstat.scan(SMALL, fixed={"mu": 1.0}), ValueError, "'mu' is fixed"),

@@ -168,3 +168,119 @@ def test_nominal_is_the_centre_of_the_constraint() -> None:
         np.testing.assert_array_equal(*data)
     expected = [nextstat.yields(m).to_dataframe() for m in (plain, moved)]
     assert expected[0].equals(expected[1])
+
+
+# Bounds that nobody chose -----------------------------------------------------------------------
+
+
+def far() -> HistFactoryModel:
+    """A weak signal and a strong excess: the data ask for mu = 100."""
+    samples = [
+        sample("s", [1.0, 1.0], normfactor("mu")),
+        sample("b", [100.0, 100.0], normsys("a", 0.98, 1.02)),
+    ]
+    return nextstat.from_pyhf(one_channel(samples, [200.0, 200.0]))
+
+
+REACHES = "the fit reaches mu=100"
+
+
+def test_the_default_bound_decides_no_test() -> None:
+    """The same as with bounds that are wide enough."""
+    model, wide = far(), {"mu": (0.0, 1000.0)}
+    with pytest.warns(FitWarning, match=REACHES):
+        found = nextstat.significance(model)
+    assert found == pytest.approx(nextstat.significance(model, bounds=wide), rel=1e-6)
+    with pytest.warns(FitWarning, match=REACHES):
+        agreement = nextstat.goodness_of_fit(model)
+    assert agreement.pvalue == pytest.approx(1.0, abs=1e-6)
+    with pytest.warns(FitWarning, match=REACHES):
+        ranked = nextstat.interpret.rank_impact(model)
+    (row,), (reference,) = ranked, nextstat.interpret.rank_impact(model, bounds=wide)
+    assert row["total_impact"] == pytest.approx(reference["total_impact"], rel=1e-5)
+    toys = nextstat.fit_toys(model, 50, params=[50.0, 0.0], seed=1)
+    assert toys.converged.all()
+    expected = nextstat.fit_toys(model, 50, params=[50.0, 0.0], seed=1, bounds=wide)
+    np.testing.assert_allclose(toys.mu, expected.mu, rtol=1e-6)
+
+
+def test_the_advice_of_the_warning_helps() -> None:
+    model = far()
+    with pytest.warns(FitWarning, match=REACHES) as seen:
+        found = nextstat.significance(model)
+    advice = str(seen[0].message).split("bounds={'mu': (")[1].split(")")[0]
+    low, high = map(float, advice.split(","))
+    assert high >= 200.0  # with room for what the data want
+    again = nextstat.significance(model, bounds={"mu": (low, high)})
+    assert again == pytest.approx(found, rel=1e-6)
+    with pytest.raises(nextstat.FitError, match="stopped by its bound") as stopped:
+        nextstat.interpret.uncertainty_breakdown(model, bounds={"mu": (0.0, 10.0)})
+    advice = str(stopped.value).split("bounds={'mu': (")[1].split(")")[0]
+    low, high = map(float, advice.split(","))
+    assert low == 0.0
+    assert high > 10.0
+    try:
+        nextstat.interpret.uncertainty_breakdown(model, bounds={"mu": (low, high)})
+    except nextstat.FitError as still:  # 100 is just where the data want it
+        wider = str(still).split("bounds={'mu': (")[1].split(")")[0]
+        pair = tuple(map(float, wider.split(",")))
+        nextstat.interpret.uncertainty_breakdown(model, bounds={"mu": pair})  # type: ignore[dict-item]
+
+
+def test_bounds_that_were_chosen_stay() -> None:
+    model = far()
+    chosen = {"mu": (0.0, 10.0)}
+    assert nextstat.hypotest(model, 0.0, bounds=chosen).muhat == 10.0
+    deficit = nextstat.from_pyhf(
+        one_channel([sample("s", [5.0], normfactor("mu")), sample("b", [50.0])], [30.0])
+    )
+    for statistic in ("q", "t"):
+        free = nextstat.hypotest(deficit, 1.0, test_stat=statistic)  # type: ignore[arg-type]
+        assert free.muhat == pytest.approx(-4.0, abs=1e-6)
+        held = nextstat.hypotest(
+            deficit,
+            1.0,
+            test_stat=statistic,  # type: ignore[arg-type]
+            bounds={"mu": (0.0, 10.0)},
+        )
+        assert held.muhat == 0.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-9, 1e-14])
+def test_limits_of_tiny_signals(scale: float) -> None:
+    gamma = {"name": "g", "type": "shapesys", "data": [4.0]}
+    samples = [sample("s", [2.0 * scale], normfactor("mu")), sample("b", [20.0], gamma)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        limit = nextstat.upper_limit(nextstat.from_pyhf(one_channel(samples, [23.0])))
+    samples[0]["data"] = [20.0]
+    reference = nextstat.upper_limit(nextstat.from_pyhf(one_channel(samples, [23.0])))
+    assert limit.observed * scale == pytest.approx(10.0 * reference.observed, rel=1e-5)
+    np.testing.assert_allclose(limit.expected * scale, 10.0 * reference.expected, rtol=1e-5)
+
+
+# Degrees of freedom -----------------------------------------------------------------------------
+
+
+def test_degrees_of_freedom() -> None:
+    """Bins that can hold events, less directions without a constraint in which the fit can move."""
+    signal, background = [5.0, 3.0, 2.0, 0.0], [50.0, 60.0, 40.0, 0.0]
+
+    def dof(*modifiers: dict[str, Any], **options: Any) -> int:
+        samples = [
+            sample("s", signal, normfactor("mu")),
+            sample("b", background, *modifiers),
+        ]
+        model = nextstat.from_pyhf(one_channel(samples, [52.0, 66.0, 41.0, 0.0]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            return nextstat.goodness_of_fit(model, **options).n_dof
+
+    assert dof() == 2  # three bins and mu; the fourth expects nothing
+    assert dof(fixed={"mu": 1.0}) == 3
+    assert dof(bounds={"mu": (1.0, 1.0)}) == 3
+    assert dof(normsys("a", 0.9, 1.1)) == 2
+    assert dof(normfactor("k")) == 1
+    assert dof(normfactor("k"), normfactor("l")) == 1  # only their product acts
+    lift = histosys("h", [0.9 * x for x in background], [*(1.1 * x for x in background[:3]), 1.0])
+    assert dof(lift) == 3  # the fourth can hold events

@@ -289,7 +289,11 @@ def test_events_where_none_are_expected() -> None:
             ValueError,
             "precision is 0.0",
         ),
-        (lambda: nextstat.hypotest(SMALL, 99.0), ValueError, "outside the bounds"),
+        (
+            lambda: nextstat.hypotest(SMALL, 99.0, bounds={"mu": (0.0, 10.0)}),
+            ValueError,
+            "outside the bounds",
+        ),
         (lambda: nextstat.fit_toys(SMALL, 2, seed=1)["nu"], KeyError, "unknown parameter 'nu'"),
     ],
 )

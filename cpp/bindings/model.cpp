@@ -72,13 +72,6 @@ void bind_model(py::module_& m) {
       .def_property_readonly("n_params", [](const SharedModel& self) { return self.n_params; })
       .def_property_readonly("n_bins", [](const SharedModel& self) { return self.n_bins; })
       .def_property_readonly("n_global", [](const SharedModel& self) { return self.n_global; })
-      .def_property_readonly("bend",
-                             [](const SharedModel& self) {
-                               Doubles o(self.n_params);
-                               for (int p = 0; p < self.n_params; ++p)
-                                 o[self.external[p]] = self.bend[p];
-                               return to_array(o);
-                             })
       .def_property_readonly("n_folded", [](const SharedModel& self) { return self.folded.size(); })
       .def("with_numbers", &with_numbers, py::kw_only(), py::arg("nominal"), py::arg("norm_lo"),
            py::arg("norm_hi"), py::arg("histo_lo"), py::arg("histo_hi"),

@@ -174,7 +174,10 @@ def test_limit_plot_at_the_bound(tmp_path: Path, workspace: dict[str, Any]) -> N
     [
         (["hypotest", "--mu", "nan"], ["mu is nan"]),
         (["hypotest", "--mu", "1", "--test-stat", "q0"], ["does not apply", "expected 0"]),
-        (["hypotest", "--mu", "12"], ["mu is 12", "for example --bounds mu=0:24"]),
+        (
+            ["hypotest", "--mu", "12", "--bounds", "mu=0:10"],
+            ["mu is 12", "for example --bounds mu=0:24"],
+        ),
         (["hypotest", "--toys", "0"], ["n_toys is 0", "at least 1"]),
         (["hypotest", "--toys", "9", "--seed", "-1"], ["seed is -1", "0 <= seed"]),
         (["hypotest", "--toys", "9", "--precision", "0"], ["precision is 0", "positive"]),

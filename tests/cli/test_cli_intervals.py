@@ -144,7 +144,7 @@ def test_n_jobs(file: Path, command: str) -> None:
     [
         (["scan", "norm_tbar"], ["unknown parameter 'norm_tbar'", "did you mean 'norm_ttbar'?"]),
         (
-            ["scan", "--to", "11"],
+            ["scan", "--to", "11", "--bounds", "mu=0:10"],
             ["outside the bounds [0, 10] of 'mu'", "widen them with --bounds"],
         ),
         (["scan", "--from", "nan"], ["nan", "outside the bounds"]),
