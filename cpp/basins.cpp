@@ -110,7 +110,7 @@ bool Minimizer::leads_elsewhere(int p, double value) {
 bool Minimizer::look_beyond_bends(const Data& data, const FitProblem& problem) {
   bool found = false;
   const double tension = std::sqrt(2.0 * std::max(point.nll - data.constant, 0.0));
-  for (int p = 0; p < model_.n_params; ++p) {
+  for (const int p : model_.most_bent) {
     if (fixed_[p] || model_.bend[p] * tension < looked_bend) continue;
     const double center = data.center[p];
     for (const double value : {center - width_[p], center + width_[p], -point.theta[p]}) {

@@ -14,6 +14,8 @@ namespace nextstat {
 
 namespace {
 
+constexpr std::size_t max_bent = 12;  // parameters that every fit may look beyond
+
 std::atomic<std::uint64_t> n_models{0};
 
 // A block of second derivatives is shared by all channels that see most of the globals.
@@ -82,6 +84,13 @@ class Builder {
     for (int p : folds.folded) m.folded.push_back(m.internal[p]);
     m.bend.resize(m.n_params);
     for (int p = 0; p < m.n_params; ++p) m.bend[m.internal[p]] = folds.bend[p];
+    for (int p = 0; p < m.n_params; ++p) {
+      if (m.bend[p] > 0.0) m.most_bent.push_back(p);
+    }
+    std::stable_sort(m.most_bent.begin(), m.most_bent.end(),
+                     [this](int p, int q) { return m.bend[p] > m.bend[q]; });
+    const std::size_t most = std::max<std::size_t>(max_bent, m.folded.size());
+    if (m.most_bent.size() > most) m.most_bent.resize(most);
   }
 
   // Samples of a channel with the same bin-wise factors stand together.

@@ -126,6 +126,7 @@ struct Model {
   std::vector<int> local_block;  // (blocks + 1,) first local of each diagonal block
   std::vector<int> kinked;       // parameters whose derivative jumps at 0
   std::vector<int> folded;       // parameters about which there may be two minima; see folded.h
+  std::vector<int> most_bent;    // a dozen with the largest bends, or as many as are folded
   Doubles bend;                  // (P,) how far from linear the expectation is in each; the same
   std::vector<Block> blocks;
 

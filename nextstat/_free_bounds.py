@@ -66,6 +66,7 @@ def fit_freely(
         minimum = fit(model, data, problem.start(minimum.values), what)
     if problem is not given:
         problem = widened(problem, poi)  # room for what refits make of it
+        minimum = fit(model, data, problem.start(minimum.values), what)
     if problem is not given:
         name = model.parameter_names[poi]
         warnings.warn(

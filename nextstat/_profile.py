@@ -144,6 +144,10 @@ class Profile:
     def _fit_at(self, value: float) -> Vector | None:
         own = self.problem.fix(self.poi, value)
         near = [own.start(known) for known in self._neighbours(value)]
+        if self.model._core.n_folded == 0:  # one basin is likely, and any start leads there
+            found = minimise(self.model, self.data, near[0])
+            if found.status in LOWEST:
+                return self._lowest_at(value, own, found)
         if all(np.array_equal(start.init, own.init) for start in near):
             near = []
         fits = [minimise(self.model, self.data, start.searching(0)) for start in near]
@@ -156,6 +160,9 @@ class Profile:
                 minimise(self.model, self.data, own.searching(0)),
                 key=lambda fit: (fit.status not in LOWEST, fit.nll),
             )
+        return self._lowest_at(value, own, found)
+
+    def _lowest_at(self, value: float, own: Problem, found: _core.Minimum) -> Vector | None:
         if found.status == INFINITE:
             return None
         return require_lowest(self.model, self.data, own, self._what(value), found).values
