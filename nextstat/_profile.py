@@ -144,10 +144,6 @@ class Profile:
     def _fit_at(self, value: float) -> Vector | None:
         own = self.problem.fix(self.poi, value)
         near = [own.start(known) for known in self._neighbours(value)]
-        if self.model._core.n_folded == 0:  # one basin is likely, and any start leads there
-            found = minimise(self.model, self.data, near[0])
-            if found.status in LOWEST:
-                return self._lowest_at(value, own, found)
         if all(np.array_equal(start.init, own.init) for start in near):
             near = []
         fits = [minimise(self.model, self.data, start.searching(0)) for start in near]

@@ -190,15 +190,16 @@ def test_contour_settings(file: Path, model: nextstat.HistFactoryModel) -> None:
 
 
 @pytest.mark.parametrize("command", ["rank", "breakdown"])
-def test_bounds_only(file: Path, model: nextstat.HistFactoryModel, command: str) -> None:
-    """Where the library takes bounds=, but not fixed=."""
+def test_settings_of_impacts(file: Path, model: nextstat.HistFactoryModel, command: str) -> None:
+    """Bounds and fixed parameters."""
     function = {"rank": interpret.rank_impact, "breakdown": interpret.uncertainty_breakdown}
     bounds = {"norm_ttbar": (1.0, 1.01), "mu": (-5.0, 10.0)}
     options = [x for k, (a, b) in bounds.items() for x in ("--bounds", f"{k}={a}:{b}")]
     found = read_json(succeed(command, file, *options, "--json"))
     assert found == plain(function[command](model, bounds=bounds))  # type: ignore[operator]
     assert found != plain(function[command](model))  # type: ignore[operator]
-    assert "No such option" in misuse(command, file, "--fix", "lumi")
+    found = read_json(succeed(command, file, "--fix", "lumi", "--json"))
+    assert found == plain(function[command](model, fixed=["lumi"]))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("command", FUNCTIONS)
