@@ -14,12 +14,20 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._fit import require_lowest
-from nextstat._problem import Problem
+from nextstat._problem import Bounds, Problem, are_chosen
 from nextstat.exceptions import FitWarning
 from nextstat.model import HistFactoryModel, Vector
 
 _WIDER = 10.0
 _WIDEST = 1e12  # times the bound that was given
+
+
+def free_poi(model: HistFactoryModel, problem: Problem, bounds: Bounds | None) -> int | None:
+    """Position of the parameter of interest, if it is free and nobody chose its bounds."""
+    if model.poi is None or are_chosen(bounds, model.poi):
+        return None
+    index = model.parameters.index(model.poi)
+    return None if problem.fixed[index] else index
 
 
 def stopped(values: Vector, problem: Problem, poi: int) -> npt.NDArray[np.bool_]:

@@ -11,10 +11,10 @@ from scipy.stats import chi2
 
 from nextstat import _core
 from nextstat._fit import require_lowest
-from nextstat._free_bounds import fit_freely
+from nextstat._free_bounds import fit_freely, free_poi
 from nextstat._options import check_calculator
-from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
-from nextstat._profile import ROUNDING, poi_index
+from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._profile import ROUNDING
 from nextstat._read_only import ReadOnly
 from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
@@ -111,10 +111,11 @@ def goodness_of_fit(
     check_calculator(calculator)
     problem = make_problem(model, init, fixed, bounds, n_starts)
     core_data = model._data(data, auxdata)
-    if model.poi is None or problem.fixed[poi_index(model, None)] or are_chosen(bounds, model.poi):
+    poi = free_poi(model, problem, bounds)
+    if poi is None:
         minimum = require_lowest(model, core_data, problem, "the fit")
     else:
-        minimum, problem = fit_freely(model, core_data, problem, poi_index(model, None), 3)
+        minimum, problem = fit_freely(model, core_data, problem, poi, 3)
     expected = model.expected_data(minimum.values)
     observed = np.concatenate([core_data.n, core_data.aux])
     bins = _poisson_deviance(observed[: model.n_bins], expected[: model.n_bins])

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_lowest
-from nextstat._free_bounds import fit_freely, is_too_wide, stopped, widened
+from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, check_model, make_problem
+from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_problem
 from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
@@ -152,7 +152,7 @@ def fit_batch(
     if init is None and len(usable) > 1:
         mean = minimise(model, model._data(usable.mean(axis=0)), problem)
         start = mean.values if mean.status == 0 else start
-    task = partial(_fit_rows, model, rows, problem, start, _free_poi(model, problem, bounds))
+    task = partial(_fit_rows, model, rows, problem, start, free_poi(model, problem, bounds))
     return _batch(model, task, len(rows), n_jobs, progress)
 
 
@@ -207,7 +207,7 @@ def fit_toys(
     problem = make_problem(model, init, fixed, bounds, n_starts)
     truth = _truth(model, params, problem, bounds)
     start = problem.start(truth).init if init is None else problem.init
-    poi = _free_poi(model, problem, bounds)
+    poi = free_poi(model, problem, bounds)
     task = partial(_fit_toys, model, truth, seed, problem, start, poi)
     return _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
 
@@ -262,7 +262,7 @@ def _truth(
     bounds: Bounds | None = None,
 ) -> Vector:
     if params is None:
-        poi = _free_poi(model, problem, bounds)
+        poi = free_poi(model, problem, bounds)
         if poi is not None:
             return fit_freely(model, model._data(None), problem, poi, 4)[0].values
         return require_lowest(model, model._data(None), problem, "the fit to throw toys at").values
@@ -354,14 +354,6 @@ def _fit_toys(
         return _core.toy_data(model._core, truth, seed, 0, toys)
 
     return _fit_stopped(model, found, rows, problem, start, poi, n_threads)
-
-
-def _free_poi(model: HistFactoryModel, problem: Problem, bounds: Bounds | None) -> int | None:
-    """Position of the parameter of interest, if it is free and nobody chose its bounds."""
-    if model.poi is None or are_chosen(bounds, model.poi):
-        return None
-    index = model.parameters.index(model.poi)
-    return None if problem.fixed[index] else index
 
 
 def _fit_stopped(

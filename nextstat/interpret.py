@@ -225,7 +225,7 @@ def uncertainty_breakdown(
     """
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
-    problem = make_problem(model, init, fixed, bounds, n_starts)  # where the parts add up
+    problem = make_problem(model, init, fixed, bounds, n_starts)
     fit = _global_fit(model, data, auxdata, problem, poi, bounds)
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])
