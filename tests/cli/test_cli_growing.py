@@ -50,7 +50,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=tempfile.gettempdir(),  # not the checkout, whose nextstat/ holds no extension module
+            cwd=tempfile.gettempdir(),  # not the checkout, where nothing is built
             preexec_fn=limit,
         )
 
