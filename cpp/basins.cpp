@@ -1,7 +1,6 @@
 // Minima other than the one that a descent ends at; see minimizer.h.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "minimizer.h"
 #include "variates.h"
@@ -14,9 +13,7 @@ constexpr double negligible = 5e-4;    // in nll: what a lower minimum could gai
 constexpr double well_below = 0.5;     // of what the quadratic model says: another basin
 constexpr double rounding = 1e-9;      // of differences in nll
 constexpr double same_minimum = 1e-4;  // in nll
-constexpr double back = 0.01;          // in widths of constraints, or errors: the same basin again
-constexpr double near_edm = 0.1;       // at which a Newton step is believed to be back
-constexpr double hopeless = 1e-3;      // EDM, of the height above the minimum at hand
+constexpr double least_move = 0.01;    // in widths, of a parameter that is looked beyond
 constexpr double near_kink = 0.5;      // in widths: where the other side of a kink is looked at
 constexpr double just_beyond = 0.05, far_beyond = 0.3;  // where, from the kink itself
 
@@ -28,6 +25,7 @@ constexpr double looked_bend = 0.25;  // the same for the parameters that are lo
 constexpr double drawn_bend = 0.2;    // and for those that are drawn
 constexpr int max_redraws = 10;       // of a point where the nll is infinite
 constexpr int max_starts = 100;
+constexpr int max_turns = 20;  // of looks at all parameters
 constexpr int max_finite_starts = 50;
 constexpr std::uint64_t seed = 20071727;  // always the same starts
 
@@ -47,18 +45,32 @@ int enough_starts(std::size_t seen) {
 
 // Looks for lower minima, and goes on from each that it finds.
 void Minimizer::search_basins(const Data& data, const FitProblem& problem) {
+  minima_.assign(1, point.nll);
+  try_others(data, problem);
   if (problem.n_starts == 0) return;
   if (point.status == FitStatus::infinite && !leave_the_infinite(data, problem)) return;
-  minima_.assign(1, point.nll);
   if (point.nll - data.constant > negligible) {  // no bin and no constraint can fall below
-    while (look_beyond_bends(data, problem)) {
-    }
+    look_beyond_bends(data, problem);
     search_widely(data, problem);
   }
   while (point.status == FitStatus::converged && falls_beyond_kink() &&
          descend_from_trial(data, problem)) {
   }
   if (point.status == FitStatus::converged) stand_above_kinks(data, problem);
+}
+
+// From the starting points after the first.
+void Minimizer::try_others(const Data& data, const FitProblem& problem) {
+  for (int k = 1; k < problem.n_inits; ++k) {
+    const double* init = problem.init + static_cast<std::size_t>(k) * model_.n_params;
+    trial_ = point.theta;
+    for (int i = 0; i < model_.n_params; ++i) {
+      if (asked_.frozen[i]) continue;
+      const double x = init[model_.external[i]];
+      trial_[i] = std::min(std::max(x, asked_.lower[i]), asked_.upper[i]);
+    }
+    descend_from_trial(data, problem);
+  }
 }
 
 // At a kink where the nll is flat on both sides, the Hessian, and with it all errors, depends on
@@ -71,7 +83,7 @@ void Minimizer::stand_above_kinks(const Data& data, const FitProblem& problem) {
     if (!at_kink(p) || !std::signbit(point.theta[p]) || point.held[p]) continue;
     point.theta[p] = 0.0;
     range_.lower[p] = 0.0;
-    range_.upper[p] = upper_[p];
+    range_.upper[p] = asked_.upper[p];
     any = true;
   }
   if (!any) return;
@@ -99,41 +111,52 @@ bool Minimizer::leave_the_infinite(const Data& data, const FitProblem& problem) 
 // it the trial.
 bool Minimizer::leads_elsewhere(int p, double value) {
   trial_ = point.theta;
-  trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
+  trial_[p] = std::min(std::max(value, asked_.lower[p]), asked_.upper[p]);
   const double shift = trial_[p] - point.theta[p];
-  if (std::fabs(shift) < back * width_[p]) return false;
+  if (std::fabs(shift) < least_move * width_[p]) return false;
   ++point.n_evaluations;
   return rise_of_trial() < well_below * 0.5 * quadratic_.diagonal(p) * shift * shift;
 }
 
-// From a minimum to lower ones beside it, one bent parameter after the other; whether there is one.
+// From a minimum to lower ones beside it, one bent parameter after the other, in turn until a whole
+// turn brings nothing; whether there is one.
 bool Minimizer::look_beyond_bends(const Data& data, const FitProblem& problem) {
   bool found = false;
   const double tension = std::sqrt(2.0 * std::max(point.nll - data.constant, 0.0));
+  std::vector<int> looked;
   for (const int p : model_.most_bent) {
-    if (fixed_[p] || model_.bend[p] * tension < looked_bend) continue;
-    const double center = data.center[p];
-    for (const double value : {center - width_[p], center + width_[p], -point.theta[p]}) {
-      if (!is_minimum(point.status)) return false;
-      if (leads_elsewhere(p, value) && descend_from_trial(data, problem)) found = true;
+    if (!asked_.frozen[p] && model_.bend[p] * tension >= looked_bend) looked.push_back(p);
+  }
+  const int n_looks = 3 * static_cast<int>(looked.size());
+  for (int k = 0, last = n_looks; k < last; ++k) {
+    const int p = looked[k % n_looks / 3];
+    const double values[] = {data.center[p] - width_[p], data.center[p] + width_[p],
+                             -point.theta[p]};
+    if (!is_minimum(point.status)) return false;
+    if (leads_elsewhere(p, values[k % 3]) && descend_from_trial(data, problem)) {
+      found = true;
+      last = std::min(k + n_looks, max_turns * n_looks);
     }
   }
   return found;
 }
 
-// By way of the minimum under looser constraints: there the data pull the parameters farther from
-// their centres, and over what separates two basins.
+// By way of the minima under looser and looser constraints: there the data pull the parameters
+// farther from their centres, and over what separates two basins.
 bool Minimizer::loosen_constraints(const Data& data, const FitProblem& problem) {
   bool found = false;
+  Data loose = data;
+  trial_ = point.theta;
   for (const double factor : {2.2, 3.0, 3.6}) {
-    const Minimum here = point;
-    Data loose = data;
     loose.constraint_weight = 1.0 / (factor * factor);
-    restart(loose, problem);
-    iterate(problem);
-    trial_ = point.theta;
-    return_to(here, data);
+    scout_.leave(point, quadratic_);
+    scout_.theta = trial_;
+    scout_.n_evaluations = 0;
+    scout_.settle(loose);
+    point.n_evaluations += scout_.n_evaluations;
+    const Doubles settled = trial_ = scout_.theta;
     if (descend_from_trial(data, problem)) found = true;
+    trial_ = settled;
   }
   return found;
 }
@@ -145,7 +168,7 @@ void Minimizer::draw_trial(const Data& data, std::uint64_t draw, double least_be
   const double spread = draw % 2 == 0 ? 1.0 : 2.0;
   trial_ = point.theta;
   for (int p = 0; p < model_.n_params; ++p) {
-    if (fixed_[p]) continue;
+    if (asked_.frozen[p]) continue;
     const double center = model_.tau[p] > 0.0 ? data.center[p] / model_.tau[p] : data.center[p];
     const bool constrained = model_.inverse_variance[p] + model_.tau[p] > 0.0;
     if (model_.is_local(p)) {
@@ -156,7 +179,7 @@ void Minimizer::draw_trial(const Data& data, std::uint64_t draw, double least_be
     } else {
       trial_[p] = std::pow(10.0, 1.7 * draws.next().first - 1.0);
     }
-    trial_[p] = std::min(std::max(trial_[p], lower_[p]), upper_[p]);
+    trial_[p] = std::min(std::max(trial_[p], asked_.lower[p]), asked_.upper[p]);
   }
 }
 
@@ -171,8 +194,7 @@ void Minimizer::search_widely(const Data& data, const FitProblem& problem) {
   const bool suspicious = deviance > (small ? least_tension : tension) * model_.n_bins &&
                           bend > (small ? least_bend : tension_bend);
   if (suspicious && loosen_constraints(data, problem)) {
-    while (look_beyond_bends(data, problem)) {
-    }
+    look_beyond_bends(data, problem);
   }
   for (int k = 1;
        k < std::max(small && suspicious ? enough_starts(minima_.size()) : 1, problem.n_starts);
@@ -183,52 +205,53 @@ void Minimizer::search_widely(const Data& data, const FitProblem& problem) {
       if (std::isfinite(rise_of_trial())) break;
     }
     if (descend_from_trial(data, problem)) {
-      while (look_beyond_bends(data, problem)) {
-      }
+      look_beyond_bends(data, problem);
     }
   }
 }
 
 // Whether a descent ends in the basin that it was to leave, or above it.
-bool Minimizer::leads_back(bool solved) {
-  if (left_ == nullptr) return false;
-  const bool near = solved && !quadratic_.damped() && point.edm < near_edm;
-  if (near && point.edm < hopeless * (point.nll - left_->nll)) return true;
-  for (int i = 0; i < model_.n_params; ++i) {
-    const double end = point.theta[i] + (near ? quadratic_.step[i] : 0.0);
-    if (std::fabs(end - left_->theta[i]) > near_[i]) return false;
-  }
-  return true;
+bool Minimizer::leads_back(bool solved) const {
+  const bool near = solved && !quadratic_.damped() && point.edm < Scout::near_edm;
+  if (near && scout_.is_higher(point.nll, point.edm)) return true;
+  return scout_.is_back(point.theta, near ? &quadratic_.step : nullptr);
 }
 
-// A second descent, from the trial; the lower of both minima stays. Whether that is the second.
+// A second descent, from the trial, in large models if a scout finds that it leads lower or does
+// not find out; the lower of both minima stays. Whether that is the second.
 bool Minimizer::descend_from_trial(const Data& data, const FitProblem& problem) {
-  const Minimum here = point;
-  near_.resize(model_.n_params);
-  for (int i = 0; i < model_.n_params; ++i) {
-    const bool constrained = model_.inverse_variance[i] + model_.tau[i] > 0.0;
-    near_[i] =
-        back * (constrained ? width_[i] : 1.0 / std::sqrt(std::fabs(quadratic_.diagonal(i))));
+  scout_.leave(point, quadratic_);
+  if (model_.n_params > small_model) {
+    scout_.theta = trial_;
+    scout_.n_evaluations = 0;
+    const Scout::End end = scout_.descend(data, negligible);
+    point.n_evaluations += scout_.n_evaluations;
+    if (end == Scout::End::higher) note_minimum(scout_.nll - scout_.edm, scout_.edm);
+    if (end == Scout::End::back || end == Scout::End::higher) return false;
+    trial_ = scout_.theta;
   }
+  const Minimum here = point;
   point.theta = trial_;
   restart(data, problem);
-  left_ = &here;
+  leaving_ = true;
   point.status = iterate(problem);
-  left_ = nullptr;
+  leaving_ = false;
   trial_ = here.theta;
   const double fall = rise_of_trial();
-  const double end = point.nll - (is_minimum(point.status) ? 0.0 : point.edm);
-  const bool lower =
-      is_minimum(point.status) ? fall > rounding : !is_minimum(here.status) && fall > rounding;
-  const double blur = same_minimum + 2.0 * point.edm;
-  const bool distinct = std::none_of(minima_.begin(), minima_.end(),
-                                     [&](double nll) { return std::fabs(nll - end) < blur; });
-  if (distinct && std::isfinite(end) && (is_minimum(point.status) || point.edm < near_edm)) {
-    minima_.push_back(end);
-  }
+  const bool lower = fall > rounding && (is_minimum(point.status) || !is_minimum(here.status));
+  const bool ended = is_minimum(point.status) || point.edm < Scout::near_edm;
+  if (ended) note_minimum(point.nll - (is_minimum(point.status) ? 0.0 : point.edm), point.edm);
   if (lower) return true;
   return_to(here, data);
   return false;
+}
+
+// For the number of starts that will do: another minimum, if its nll is none of those seen.
+void Minimizer::note_minimum(double nll, double edm) {
+  const double blur = same_minimum + 2.0 * edm;
+  const bool distinct = std::none_of(minima_.begin(), minima_.end(),
+                                     [&](double other) { return std::fabs(other - nll) < blur; });
+  if (distinct) minima_.push_back(nll);
 }
 
 // The quadratic model is that of an earlier minimum again.
@@ -246,13 +269,13 @@ void Minimizer::return_to(const Minimum& minimum, const Data& data) {
 bool Minimizer::falls_beyond_kink() {
   std::vector<int> near;
   for (int p : model_.kinked) {
-    const bool inside = !fixed_[p] && lower_[p] < 0.0 && upper_[p] > 0.0;
+    const bool inside = !asked_.frozen[p] && asked_.lower[p] < 0.0 && asked_.upper[p] > 0.0;
     if (inside && std::fabs(point.theta[p]) <= near_kink * width_[p]) near.push_back(p);
   }
   if (near.empty()) return false;
   const auto is_lower = [this](int p, double value) {
     trial_ = point.theta;
-    trial_[p] = std::min(std::max(value, lower_[p]), upper_[p]);
+    trial_[p] = std::min(std::max(value, asked_.lower[p]), asked_.upper[p]);
     return rise_of_trial() < -rounding;
   };
   trial_ = point.theta;

@@ -37,10 +37,11 @@ bool all_finite(const Doubles& x) {
 
 Minimizer::Minimizer(const Model& model)
     : point(ArrowShape(model)), model_(model), kernels_(kernels()), evaluation_(model),
-      lower_(model.n_params), upper_(model.n_params), fixed_(model.n_params),
-      moved_(model.n_params), range_{lower_, upper_, fixed_}, quadratic_(model, point, range_),
+      asked_{Doubles(model.n_params), Doubles(model.n_params), std::vector<char>(model.n_params)},
+      moved_(model.n_params), range_(asked_), quadratic_(model, point, range_),
       trial_(model.n_params), slope_above_(model.n_params), slope_below_(model.n_params),
-      nu_(model.n_bins), width_(model.n_params, 1.0), damped_step_(model.n_params) {
+      nu_(model.n_bins), width_(model.n_params, 1.0), damped_step_(model.n_params),
+      scout_(model, asked_, width_, evaluation_) {
   for (int p = 0; p < model.n_params; ++p) {
     const double weight = model.inverse_variance[p] + model.tau[p];
     if (weight > 0.0) width_[p] = 1.0 / std::sqrt(weight);
@@ -51,11 +52,12 @@ Minimizer::Minimizer(const Model& model)
 void Minimizer::load(const FitProblem& problem) {
   for (int i = 0; i < model_.n_params; ++i) {
     const int p = model_.external[i];
-    lower_[i] = problem.lower[p];
-    upper_[i] = problem.upper[p];
-    fixed_[i] = problem.fixed[p] || lower_[i] == upper_[i];
-    point.theta[i] = problem.fixed[p] ? problem.init[p]
-                                      : std::min(std::max(problem.init[p], lower_[i]), upper_[i]);
+    asked_.lower[i] = problem.lower[p];
+    asked_.upper[i] = problem.upper[p];
+    asked_.frozen[i] = problem.fixed[p] || asked_.lower[i] == asked_.upper[i];
+    point.theta[i] = problem.fixed[p]
+                         ? problem.init[p]
+                         : std::min(std::max(problem.init[p], asked_.lower[i]), asked_.upper[i]);
   }
   point.n_iterations = point.n_evaluations = 0;
   point.undetermined = -1;
@@ -76,8 +78,8 @@ bool Minimizer::make_finite() {
   if (std::isfinite(kernels_.nll(model_, *data_, point.theta.data(), evaluation_))) return true;
   for (int i = 0; i < model_.n_params; ++i) {
     const bool free_factor =
-        !fixed_[i] && model_.inverse_variance[i] == 0.0 && model_.tau[i] == 0.0;
-    if (free_factor && point.theta[i] == 0.0) point.theta[i] = std::min(1.0, upper_[i]);
+        !asked_.frozen[i] && model_.inverse_variance[i] == 0.0 && model_.tau[i] == 0.0;
+    if (free_factor && point.theta[i] == 0.0) point.theta[i] = std::min(1.0, asked_.upper[i]);
   }
   ++point.n_evaluations;
   return std::isfinite(kernels_.nll(model_, *data_, point.theta.data(), evaluation_));
@@ -92,7 +94,7 @@ bool Minimizer::is_flat(int p, double slope) const {
 // Whether a parameter stands at the kink of its interpolation, and that is no bound.
 bool Minimizer::at_kink(int p) const {
   const auto& kinked = model_.kinked;
-  return point.theta[p] == 0.0 && lower_[p] < 0.0 && upper_[p] > 0.0 &&
+  return point.theta[p] == 0.0 && asked_.lower[p] < 0.0 && asked_.upper[p] > 0.0 &&
          std::find(kinked.begin(), kinked.end(), p) != kinked.end();
 }
 
@@ -101,7 +103,7 @@ bool Minimizer::falls_below(int p) {
   double nll[3];
   for (const int side : {-1, 0, 1}) {
     trial_ = point.theta;
-    trial_[p] = std::min(std::max(side * beside_kink, lower_[p]), upper_[p]);
+    trial_[p] = std::min(std::max(side * beside_kink, asked_.lower[p]), asked_.upper[p]);
     ++point.n_evaluations;
     nll[side + 1] = kernels_.nll(model_, *data_, trial_.data(), evaluation_);
   }
@@ -112,13 +114,13 @@ bool Minimizer::falls_below(int p) {
 // both. Where it is flat on both, as in Asimov data, the side is the upper one, unless only the
 // lower leads down.
 void Minimizer::choose_sides() {
-  range_ = {lower_, upper_, fixed_};
+  range_ = asked_;
   bool at_kink = false;
   for (int p : model_.kinked) {
-    if (fixed_[p]) continue;
+    if (asked_.frozen[p]) continue;
     if (point.theta[p] == 0.0) at_kink = true;
-    if (point.theta[p] > 0.0) range_.lower[p] = std::max(lower_[p], 0.0);
-    if (point.theta[p] < 0.0) range_.upper[p] = std::min(upper_[p], 0.0);
+    if (point.theta[p] > 0.0) range_.lower[p] = std::max(asked_.lower[p], 0.0);
+    if (point.theta[p] < 0.0) range_.upper[p] = std::min(asked_.upper[p], 0.0);
   }
   if (!at_kink) return;
   for (const double side : {-0.0, 0.0}) {
@@ -131,9 +133,9 @@ void Minimizer::choose_sides() {
                       (std::signbit(side) ? slope_below_ : slope_above_).data());
   }
   for (int p : model_.kinked) {
-    if (fixed_[p] || point.theta[p] != 0.0) continue;
-    const double up = upper_[p] > 0.0 ? -slope_above_[p] : 0.0;   // how fast it falls upwards
-    const double down = lower_[p] < 0.0 ? slope_below_[p] : 0.0;  // and downwards
+    if (asked_.frozen[p] || point.theta[p] != 0.0) continue;
+    const double up = asked_.upper[p] > 0.0 ? -slope_above_[p] : 0.0;   // how fast it falls upwards
+    const double down = asked_.lower[p] < 0.0 ? slope_below_[p] : 0.0;  // and downwards
     const bool flat = is_flat(p, up) && is_flat(p, down);
     const bool above = flat ? !falls_below(p) : up >= down;
     point.theta[p] = above ? 0.0 : -0.0;
@@ -148,7 +150,7 @@ bool Minimizer::move_to_kinks(double tolerance) {
   bool any = false;
   for (int p : model_.kinked) {
     const double cost = 0.5 * std::fabs(quadratic_.diagonal(p)) * point.theta[p] * point.theta[p];
-    if (fixed_[p] || moved_[p] || point.theta[p] == 0.0 || cost > tolerance) continue;
+    if (asked_.frozen[p] || moved_[p] || point.theta[p] == 0.0 || cost > tolerance) continue;
     point.theta[p] = 0.0;
     moved_[p] = any = true;
   }
@@ -325,7 +327,7 @@ FitStatus Minimizer::iterate(const FitProblem& problem) {
     if (!differentiate()) return FitStatus::not_finite;
     Outcome step = quadratic_.solve();
     if (step == Outcome::indefinite || !std::isfinite(point.edm)) return FitStatus::not_finite;
-    if (leads_back(step == Outcome::solved)) return FitStatus::stalled;
+    if (leaving_ && leads_back(step == Outcome::solved)) return FitStatus::stalled;
     const bool stationary = step == Outcome::solved && point.edm < polish * problem.tolerance;
     const bool weak =
         point.factor.weakest_pivot < weak_pivot && point.edm > polish_weak * problem.tolerance;

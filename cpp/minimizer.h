@@ -25,12 +25,13 @@
 #include "kernels.h"
 #include "minimum.h"
 #include "quadratic.h"
+#include "scout.h"
 
 namespace nextstat {
 
 // Arrays in the caller's parameter order.
 struct FitProblem {
-  const double* init;   // (P,)
+  const double* init;   // (n_inits, P)
   const double* lower;  // (P,)
   const double* upper;  // (P,)
   const char* fixed;    // (P,)
@@ -38,7 +39,8 @@ struct FitProblem {
   int max_iterations;
   // EDM that the last steps, once converged, try to reach: for derivatives of fits
   double precision = std::numeric_limits<double>::infinity();
-  int n_starts = 1;  // at least so many; 0: one descent, and no look for other minima
+  int n_starts = 1;  // at least so many; 0: no look for other minima
+  int n_inits = 1;   // the first is descended from, the others where they lead lower
 };
 
 class Minimizer {
@@ -54,6 +56,7 @@ class Minimizer {
  private:
   FitStatus iterate(const FitProblem& problem);
   void search_basins(const Data& data, const FitProblem& problem);
+  void try_others(const Data& data, const FitProblem& problem);
   bool look_beyond_bends(const Data& data, const FitProblem& problem);
   bool loosen_constraints(const Data& data, const FitProblem& problem);
   void return_to(const Minimum& minimum, const Data& data);
@@ -63,8 +66,9 @@ class Minimizer {
   void restart(const Data& data, const FitProblem& problem);
   bool leads_elsewhere(int param, double value);
   double rise_of_trial();
-  bool leads_back(bool solved);
   bool descend_from_trial(const Data& data, const FitProblem& problem);
+  void note_minimum(double nll, double edm);
+  bool leads_back(bool solved) const;
   bool falls_beyond_kink();
   void stand_above_kinks(const Data& data, const FitProblem& problem);
   void load(const FitProblem& problem);
@@ -87,20 +91,20 @@ class Minimizer {
   const Model& model_;
   const Data* data_ = nullptr;  // given, or rounded_
   std::optional<Data> rounded_;
-  bool crossed_ = false;           // an edge, by a step or a trial
-  const Minimum* left_ = nullptr;  // the minimum whose basin a descent is to leave
-  Doubles near_;                   // (P,) so near to it a descent is back
-  Doubles minima_;                 // nll of the distinct minima that were seen
+  bool crossed_ = false;  // an edge, by a step or a trial
+  bool leaving_ = false;  // a minimum: a descent ends where it leads back to it, or above
+  Doubles minima_;        // nll of the distinct minima that were seen
   int last_iteration_ = 0;
   const Kernels& kernels_;
   Evaluation evaluation_;
-  Doubles lower_, upper_;  // the bounds asked for
-  std::vector<char> fixed_, moved_;
+  Range asked_;  // the bounds asked for
+  std::vector<char> moved_;
   Range range_;  // the bounds cut at the kinks
   QuadraticModel quadratic_;
   Doubles trial_, slope_above_, slope_below_, nu_;
   Doubles width_;  // (P,) of the constraints, 1 without
   Doubles damped_step_;
+  Scout scout_;
 };
 
 }  // namespace nextstat

@@ -16,6 +16,7 @@ constexpr double metric_floor = 1e-8;   // for parameters without any second der
 constexpr double least_gain = 1e-20;    // in nll: what releasing a parameter must promise
 constexpr double flat = 1e-9;           // curvature, in units of the metric, that counts as none
 constexpr int max_active_set_changes = 40;
+constexpr int max_joint_releases = 4;
 
 }  // namespace
 
@@ -120,14 +121,15 @@ double QuadraticModel::prefer_curvature(const Doubles& width, double reach) {
   return decrease;
 }
 
-// Violated bounds are held all at once and released one by one; where that does not settle, the
-// step is cut at the first bound it meets.
+// Violated bounds are held all at once and released all at once, then one by one; where that does
+// not settle, the step is cut at the first bound it meets.
 QuadraticModel::Outcome QuadraticModel::solve_damped() {
   for (int i = 0; i < model_.n_params; ++i) {
     point_.held[i] =
         range_.frozen[i] || range_.held_at_lower(point_, i) || range_.held_at_upper(point_, i);
     step[i] = 0.0;
   }
+  int n_releases = 0;
   for (int change = 0; change < max_active_set_changes; ++change) {
     if (!newton_step()) return Outcome::indefinite;
     bool violated = false;
@@ -139,7 +141,7 @@ QuadraticModel::Outcome QuadraticModel::solve_damped() {
       step[i] = (target < range_.lower[i] ? range_.lower[i] : range_.upper[i]) - point_.theta[i];
       violated = true;
     }
-    if (violated || release_worst()) continue;
+    if (violated || release(n_releases++ < max_joint_releases)) continue;
     point_.edm = predicted_decrease();
     if (point_.edm >= 0.0) return Outcome::solved;
     break;
@@ -163,8 +165,9 @@ bool QuadraticModel::newton_step() {
   return true;
 }
 
-// Releases the held parameter whose multiplier points inwards most; false if there is none.
-bool QuadraticModel::release_worst() {
+// Releases the held parameters whose multipliers point inwards, or only the one that does so most;
+// false if there is none.
+bool QuadraticModel::release(bool all) {
   kernels_.multiply(point_.shape, hessian, step.data(), product_.data());
   int worst = -1;
   double most = least_gain;
@@ -173,7 +176,9 @@ bool QuadraticModel::release_worst() {
     const bool at_lower = point_.theta[i] + step[i] <= range_.lower[i];
     const double inward = (at_lower ? -1.0 : 1.0) * (point_.gradient[i] + product_[i]);
     const double gain = inward * inward / std::max(std::fabs(diagonal(i)), 1e-300);
-    if (inward > 0.0 && gain > most) {
+    if (inward <= 0.0 || gain <= least_gain) continue;
+    if (all) point_.held[i] = 0;
+    if (gain > most || worst < 0) {
       worst = i;
       most = gain;
     }

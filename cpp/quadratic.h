@@ -68,7 +68,7 @@ class QuadraticModel {
  private:
   Outcome solve_damped();
   bool newton_step();
-  bool release_worst();
+  bool release(bool all);
   bool truncate_step();
   double predicted_decrease();
   void set_damping(double damping);

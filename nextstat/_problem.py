@@ -37,11 +37,12 @@ class Problem(NamedTuple):
     fixed: npt.NDArray[np.bool_]
     precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
+    others: tuple[Vector, ...] = ()  # starting values that count where they lead lower, (P,) each
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
         return _core.FitProblem(
-            self.init,
+            np.stack([self.init, *self.others]) if self.others else self.init,
             self.lower,
             self.upper,
             self.fixed,
@@ -61,9 +62,12 @@ class Problem(NamedTuple):
         init[parameter], fixed[parameter] = value, True
         return self._replace(init=init, fixed=fixed)
 
-    def start(self, init: Vector) -> Problem:
-        """The same problem from other starting values; fixed parameters stay where they are."""
-        return self._replace(init=np.where(self.fixed, self.init, init))
+    def start(self, init: Vector, *others: Vector) -> Problem:
+        """The same problem from other starting values; fixed parameters stay where they are.
+
+        Fits descend from the first, and from the others where they lead lower.
+        """
+        return self._replace(init=np.where(self.fixed, self.init, init), others=others)
 
     def widen(self, parameter: int, lower: float, upper: float) -> Problem:
         """The same problem with the bounds of one parameter moved outwards where needed."""

@@ -143,19 +143,8 @@ class Profile:
 
     def _fit_at(self, value: float) -> Vector | None:
         own = self.problem.fix(self.poi, value)
-        near = [own.start(known) for known in self._neighbours(value)]
-        if all(np.array_equal(start.init, own.init) for start in near):
-            near = []
-        fits = [minimise(self.model, self.data, start.searching(0)) for start in near]
-        known = [fit for fit in fits if fit.status in LOWEST]
-        start = own if not known else own.start(min(known, key=lambda fit: fit.nll).values)
-        found = minimise(self.model, self.data, start)
-        if near:  # the start that is nobody's neighbour
-            found = min(
-                found,
-                minimise(self.model, self.data, own.searching(0)),
-                key=lambda fit: (fit.status not in LOWEST, fit.nll),
-            )
+        starts = [*self._neighbours(value), own.init]
+        found = minimise(self.model, self.data, own.start(*starts))
         return self._lowest_at(value, own, found)
 
     def _lowest_at(self, value: float, own: Problem, found: _core.Minimum) -> Vector | None:
@@ -187,9 +176,9 @@ class Profile:
             others = [x for x in self.conditional if side * (x - value) > 0.0]
             last = params
             for x in sorted(others, key=lambda x: side * x):
-                start = self.problem.fix(self.poi, x).start(last).searching(0)
-                fit = minimise(self.model, self.data, start)
                 known = self.conditional[x]
+                start = self.problem.fix(self.poi, x).start(known, last).searching(0)
+                fit = minimise(self.model, self.data, start)
                 if fit.status not in LOWEST or self._above(fit.values, known) > -0.5 * ROUNDING:
                     break
                 self._known[x] = last = fit.values

@@ -41,12 +41,14 @@ struct OwnedProblem {
         precision(precision_), n_starts(n_starts_) {}
 
   FitProblem of(const Model& model) const {
-    check_length(init, model.n_params, "init");
+    const bool several = init.ndim() == 2 && init.shape(1) == model.n_params && init.shape(0) > 0;
+    if (!several) check_length(init, model.n_params, "init");
+    const auto n_inits = static_cast<int>(several ? init.shape(0) : 1);
     check_length(lower, model.n_params, "lower");
     check_length(upper, model.n_params, "upper");
     check_length(fixed, model.n_params, "fixed");
     return {init.data(), lower.data(),   upper.data(), reinterpret_cast<const char*>(fixed.data()),
-            tolerance,   max_iterations, precision,    n_starts};
+            tolerance,   max_iterations, precision,    n_starts, n_inits};
   }
 
   Array init, lower, upper;
