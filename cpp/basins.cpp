@@ -141,22 +141,21 @@ bool Minimizer::look_beyond_bends(const Data& data, const FitProblem& problem) {
   return found;
 }
 
-// By way of the minima under looser and looser constraints: there the data pull the parameters
-// farther from their centres, and over what separates two basins.
+// By way of the minimum under looser constraints: there the data pull the parameters farther from
+// their centres, and over what separates two basins. Newton's own way, along negative curvatures,
+// leads there where gradients alone do not.
 bool Minimizer::loosen_constraints(const Data& data, const FitProblem& problem) {
   bool found = false;
-  Data loose = data;
-  trial_ = point.theta;
   for (const double factor : {2.2, 3.0, 3.6}) {
+    const Minimum here = point;
+    Data loose = data;
     loose.constraint_weight = 1.0 / (factor * factor);
+    restart(loose, problem);
+    iterate(problem);
+    trial_ = point.theta;
+    return_to(here, data);
     scout_.leave(point, quadratic_);
-    scout_.theta = trial_;
-    scout_.n_evaluations = 0;
-    scout_.settle(loose);
-    point.n_evaluations += scout_.n_evaluations;
-    const Doubles settled = trial_ = scout_.theta;
-    if (descend_from_trial(data, problem)) found = true;
-    trial_ = settled;
+    if (leave_from_trial(data, problem)) found = true;
   }
   return found;
 }
@@ -217,19 +216,23 @@ bool Minimizer::leads_back(bool solved) const {
   return scout_.is_back(point.theta, near ? &quadratic_.step : nullptr);
 }
 
-// A second descent, from the trial, in large models if a scout finds that it leads lower or does
-// not find out; the lower of both minima stays. Whether that is the second.
+// A second descent, from the trial; of large models only if a scout finds that it leads lower, or
+// does not find out. Whether it did lead lower.
 bool Minimizer::descend_from_trial(const Data& data, const FitProblem& problem) {
   scout_.leave(point, quadratic_);
   if (model_.n_params > small_model) {
     scout_.theta = trial_;
-    scout_.n_evaluations = 0;
     const Scout::End end = scout_.descend(data, negligible);
     point.n_evaluations += scout_.n_evaluations;
     if (end == Scout::End::higher) note_minimum(scout_.nll - scout_.edm, scout_.edm);
     if (end == Scout::End::back || end == Scout::End::higher) return false;
     trial_ = scout_.theta;
   }
+  return leave_from_trial(data, problem);
+}
+
+// Newton's descent from the trial, which ends where it leads back; the lower of both minima stays.
+bool Minimizer::leave_from_trial(const Data& data, const FitProblem& problem) {
   const Minimum here = point;
   point.theta = trial_;
   restart(data, problem);

@@ -19,8 +19,10 @@ constexpr double no_pivot_at_edge = 1e-12;  // the same where an edge adds a lar
 constexpr double first_edge = 0.1;          // in events: over which a kink at nu = 0 is rounded off
 constexpr double last_edge = 1e-7;          // costs less than this in nll
 constexpr double sharpening = 0.1;
-constexpr double edge_reach = 40.0;    // in units of the rounding: where nothing is left of it
-constexpr int curvature_halvings = 6;  // along a negative curvature that need not be followed
+constexpr double edge_reach = 40.0;     // in units of the rounding: where nothing is left of it
+constexpr int curvature_halvings = 6;   // along a negative curvature that need not be followed
+constexpr double curvature_gain = 3.0;  // over the damped step, for which it is followed,
+constexpr double curvature_gain_elsewhere = 1.0;  // and by descents that look for other minima
 constexpr int max_polish_steps = 5;
 constexpr int max_refinements = 4;
 constexpr double refinement = 0.25;   // of the EDM, by a step that is worth it
@@ -229,7 +231,8 @@ bool Minimizer::search_line(double initial_slope, int max_halvings) {
 bool Minimizer::leave_saddle() {
   damped_step_ = quadratic_.step;
   const double decrease =
-      quadratic_.prefer_curvature(width_, 1.0 / std::sqrt(data_->constraint_weight));
+      quadratic_.prefer_curvature(width_, 1.0 / std::sqrt(data_->constraint_weight),
+                                  searching_ ? curvature_gain_elsewhere : curvature_gain);
   if (decrease > 0.0 && search_line(-decrease, curvature_halvings)) return true;
   quadratic_.step = damped_step_;
   return false;
@@ -249,7 +252,9 @@ bool Minimizer::escape_saddle() {
 void Minimizer::run(const Data& data, const FitProblem& problem) {
   load(problem);
   restart(data, problem);
+  searching_ = false;
   point.status = iterate(problem);
+  searching_ = true;
   search_basins(data, problem);
   data_ = &data;
   point.nll = kernels_.nll(model_, data, point.theta.data(), evaluation_);

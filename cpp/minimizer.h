@@ -67,6 +67,7 @@ class Minimizer {
   bool leads_elsewhere(int param, double value);
   double rise_of_trial();
   bool descend_from_trial(const Data& data, const FitProblem& problem);
+  bool leave_from_trial(const Data& data, const FitProblem& problem);
   void note_minimum(double nll, double edm);
   bool leads_back(bool solved) const;
   bool falls_beyond_kink();
@@ -91,9 +92,10 @@ class Minimizer {
   const Model& model_;
   const Data* data_ = nullptr;  // given, or rounded_
   std::optional<Data> rounded_;
-  bool crossed_ = false;  // an edge, by a step or a trial
-  bool leaving_ = false;  // a minimum: a descent ends where it leads back to it, or above
-  Doubles minima_;        // nll of the distinct minima that were seen
+  bool crossed_ = false;    // an edge, by a step or a trial
+  bool searching_ = false;  // for other minima
+  bool leaving_ = false;    // a minimum: a descent ends where it leads back to it, or above
+  Doubles minima_;          // nll of the distinct minima that were seen
   int last_iteration_ = 0;
   const Kernels& kernels_;
   Evaluation evaluation_;

@@ -104,7 +104,7 @@ bool QuadraticModel::descend_curvature() {
   return true;
 }
 
-double QuadraticModel::prefer_curvature(const Doubles& width, double reach) {
+double QuadraticModel::prefer_curvature(const Doubles& width, double reach, double gain) {
   if (bend_ <= 0.0) return 0.0;
   const double sign = dot(point_.gradient, curved_) > 0.0 ? -1.0 : 1.0;
   double longest = std::numeric_limits<double>::infinity();
@@ -116,7 +116,7 @@ double QuadraticModel::prefer_curvature(const Doubles& width, double reach) {
   }
   const double fall = -sign * dot(point_.gradient, curved_);
   const double decrease = longest * (fall + 0.5 * longest * bend_);
-  if (!(decrease > point_.edm) || !std::isfinite(decrease)) return 0.0;
+  if (!(decrease > gain * point_.edm) || !std::isfinite(decrease)) return 0.0;
   for (int i = 0; i < model_.n_params; ++i) step[i] = sign * longest * curved_[i];
   return decrease;
 }

@@ -61,9 +61,9 @@ class QuadraticModel {
   bool descend_curvature();
 
   // Where it took damping to solve: makes step one along the negative curvature that was met, no
-  // longer than `reach` times `width` (P,) in any parameter, if the quadratic model falls more
-  // along it than along the damped step. Gives the decrease, 0 if the step stays.
-  double prefer_curvature(const Doubles& width, double reach);
+  // longer than `reach` times `width` (P,) in any parameter, if the quadratic model falls `gain`
+  // times as much along it as along the damped step. Gives the decrease, 0 if the step stays.
+  double prefer_curvature(const Doubles& width, double reach, double gain);
 
  private:
   Outcome solve_damped();

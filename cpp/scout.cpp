@@ -9,11 +9,9 @@ namespace {
 
 constexpr int memory = 10;     // steps that the metric remembers
 constexpr int max_steps = 40;  // of a descent
-constexpr int max_settling_steps = 25;
 constexpr int max_halvings = 12;
-constexpr double longest_step = 0.5;  // in widths: longer ones jump over basins
+constexpr double longest_step = 0.2;  // in widths: longer ones jump over basins
 constexpr double armijo = 1e-4;
-constexpr double settled = 1e-3;      // EDM
 constexpr double back = 0.01;         // in widths of constraints, or errors: the same basin again
 constexpr double hopeless = 1e-3;     // EDM, of the height above the minimum that is left
 constexpr double least_bend = 1e-12;  // of a step that the metric learns from
@@ -44,7 +42,7 @@ void Scout::leave(const Minimum& minimum, const QuadraticModel& quadratic) {
 
 void Scout::start(const Data& data) {
   n_pairs_ = 0;
-  ++n_evaluations;
+  n_evaluations = 1;
   nll = kernels_.gradient(model_, data, theta.data(), evaluation_, gradient_.data());
 }
 
@@ -171,14 +169,6 @@ Scout::End Scout::descend(const Data& data, double gain) {
     if (!advance(data)) return End::lost;
   }
   return End::lost;
-}
-
-void Scout::settle(const Data& data) {
-  start(data);
-  for (int step = 0; step < max_settling_steps && std::isfinite(nll); ++step) {
-    find_direction();
-    if (edm < settled || !advance(data)) return;
-  }
 }
 
 }  // namespace nextstat

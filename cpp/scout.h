@@ -35,13 +35,10 @@ class Scout {
   // Whether it has come to another one that is higher: nll and EDM.
   bool is_higher(double at, double promised) const;
 
-  // Descends from theta, which it moves, to about the minimum of other data.
-  void settle(const Data& data);
-
-  Doubles theta;     // (P,)
-  double nll = 0.0;  // there
-  double edm = 0.0;  // what the next step promises
-  int n_evaluations = 0;
+  Doubles theta;          // (P,)
+  double nll = 0.0;       // there
+  double edm = 0.0;       // what the next step promises
+  int n_evaluations = 0;  // of this descent
 
  private:
   struct Pair {

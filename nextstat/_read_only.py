@@ -15,7 +15,10 @@ class ReadOnly:
     """
 
     def __post_init__(self) -> None:
-        self.__dict__.update({name: read_only(value) for name, value in self.__dict__.items()})
+        own = self.__dict__
+        for name, value in own.items():
+            if isinstance(value, np.ndarray | dict | tuple):
+                own[name] = read_only(value)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -25,6 +28,8 @@ class ReadOnly:
 def read_only(value: Any) -> Any:
     """A read-only view of an array, or of those in a dict or tuple; any other value as it is."""
     if isinstance(value, np.ndarray):
+        if not value.flags.writeable:
+            return value
         view = value.view()
         view.flags.writeable = False
         return view
