@@ -80,9 +80,10 @@ def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -
         raise ValueError(f"nuisances is {nuisances!r}, expected 'fitted' or 'nominal'")
     if nuisances == "nominal":
         return _nominal(profile, mu)
-    fitted = possible(profile, mu).at(mu)
+    source = possible(profile, mu)
+    fitted = source.at(mu)
     if fitted is None:
-        raise FitError(f"no events are expected at {profile.name}={mu:g} in bins with events")
+        raise FitError(source.why_impossible(mu))
     return fitted
 
 
@@ -102,13 +103,11 @@ def possible(profile: P, mu: float) -> P:
         return profile
     model = profile.model
     expected = model.expected_data(_nominal(profile, mu), include_auxdata=False)
-    filled = expected > 0.0
-    bins = model._name_bins(~filled & (profile.data.n > 0.0))
     warnings.warn(
-        f"{profile.name}={mu:g} is excluded outright: events were observed in {bins}, where none "
-        "can be expected; the Asimov data are fitted without them",
+        f"{profile.name}={mu:g} is excluded outright: {profile.why_impossible(mu)}; the Asimov "
+        "data are fitted without them",
         FitWarning,
         stacklevel=5,
     )
-    events = np.where(filled, profile.data.n, 0.0)
+    events = np.where(expected > 0.0, profile.data.n, 0.0)
     return profile.with_data(model._data(events, profile.data.aux))

@@ -34,8 +34,8 @@ STATUS = (
     ),
     (
         "infinite",
-        "the nll is infinite at the start: no events are expected in a bin where some were "
-        "observed; change starting values or fixed parameters",
+        "the nll is infinite at the start: no events are expected in bins where some were "
+        "observed; give every bin some background, or change starting values or fixed parameters",
     ),
     ("not_finite", "the likelihood or a derivative is NaN: check the values of fixed parameters"),
     ("bad_data", "the data are negative or not finite"),
@@ -187,9 +187,17 @@ def _explain(model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum) 
     if status == "singular":
         names = undetermined(model, data, minimum)
         message += f" ({', '.join(map(repr, names))})" if names else ""
+    if status == "infinite":
+        message += f" ({without_expectation(model, data, minimum.values)})"
     if minimum.at_edge and status == "converged":
         message += f"; {_bin_at_edge(model, minimum.values)} expects no events and could not fewer"
     return status, message
+
+
+def without_expectation(model: HistFactoryModel, data: _core.Data, params: Vector) -> str:
+    """For messages: the bins that have events where these parameters expect none."""
+    expected = model.expected_data(params, include_auxdata=False)
+    return model._name_bins((data.n > 0.0) & (expected <= 0.0))
 
 
 def _bin_at_edge(model: HistFactoryModel, values: Vector) -> str:

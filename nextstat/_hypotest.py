@@ -144,7 +144,8 @@ def hypotest(
     -------
     HypoTestResult
         Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`. Another one says
-        where data exclude `mu` outright, and the significance is infinite.
+        where data, or Asimov data, exclude `mu` outright: the statistic is infinite and its
+        p-value 0.
 
     Raises
     ------
@@ -182,13 +183,17 @@ def hypotest(
     check_bounds(observed, mu)
     check_bounds(observed, alternative, "the alternative hypothesis")
     q = deviation(statistic, mu, observed)
-    if q == math.inf:
-        warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
+        if q == math.inf:
+            warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
         return toy_test(statistic, mu, q, observed, throw)
     asimov = asimov_profile(model, observed, alternative)
     q_asimov = deviation(statistic, mu, asimov)
+    if math.inf in (q, q_asimov):
+        own = q == math.inf
+        message = infinite(observed, mu) if own else infinite(asimov, mu, " of the Asimov data")
+        warnings.warn(message, FitWarning, stacklevel=2)
     found = probabilities(statistic, q, q_asimov)
     return _result(statistic, mu, q, observed, found, asimov_test_statistic=q_asimov)
 
@@ -260,6 +265,12 @@ def significance(
     data, auxdata, poi, init, fixed, bounds, n_starts
         As for `hypotest`.
 
+    Returns
+    -------
+    float
+        Infinite, with a `FitWarning`, where the data exclude `mu` = 0 outright: there are events
+        in bins where none can be expected.
+
     Raises
     ------
     FitError, ValueError
@@ -310,13 +321,10 @@ def deviation(statistic: TestStatistic, mu: float, profile: Profile) -> float:
     return profile.statistic(mu)
 
 
-def infinite(profile: Profile, mu: float) -> str:
+def infinite(profile: Profile, mu: float, of: str = "") -> str:
     """Why a test statistic is infinite."""
-    bins = profile.without_expectation(profile.problem.fix(profile.poi, mu).init)
-    return (
-        f"the test statistic is infinite: there are events in {bins}, where none can be expected "
-        f"at {profile.name}={mu:g}; give every bin some background"
-    )
+    reason = profile.why_impossible(mu)
+    return f"the test statistic{of} is infinite: {reason}; give every bin some background"
 
 
 def exclusion(mu: float, observed: Profile, asimov: Profile) -> Probabilities:

@@ -65,9 +65,8 @@ def model_metrics(
         `time_ms` (of everything together), `n_active_bounds`, and ``impact/<name>`` of the
         nuisance parameters with the largest total impact; NaN where `rank_impact` has none, as
         for parameters at a bound. Without convergence, `z0` and `q0` are NaN, and impacts are
-        missing. `z0` and `q0` are NaN as well, `converged` or not, where the significance is
-        infinite, of bins in which events are expected with signal and none without: that would win
-        every search.
+        missing. As in `nextstat.significance`, `z0` and `q0` are infinite, with a `FitWarning`,
+        where there are events in bins in which none can be expected without signal.
 
     Raises
     ------
@@ -95,7 +94,7 @@ def model_metrics(
     except FitError:
         z0, converged = math.nan, False
     result = fit(model, data, **options)
-    if math.isinf(z0) or not result.converged:  # would win every search
+    if not result.converged:
         z0 = math.nan
     name = str(model.poi if poi is None else poi)
     metrics = {f"{prefix}z0": z0, f"{prefix}q0": z0**2, **health(result, prefix)}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._fit import LOWEST, minimise, require_lowest
+from nextstat._fit import LOWEST, minimise, require_lowest, without_expectation
 from nextstat._free_bounds import fit_freely
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
@@ -207,10 +207,11 @@ class Profile:
             return float("inf")
         return max(2.0 * self._above_best(conditional), 0.0)
 
-    def without_expectation(self, params: Vector) -> str:
-        """For messages: the bins that have events where these parameters expect none."""
-        expected = self.model.expected_data(params, include_auxdata=False)
-        return self.model._name_bins((self.data.n > 0.0) & (expected <= 0.0))
+    def why_impossible(self, value: float) -> str:
+        """For messages: the bins for which the data exclude a value outright."""
+        start = self.problem.fix(self.poi, value).init
+        bins = without_expectation(self.model, self.data, start)
+        return f"there are events in {bins}, where none can be expected at {self.name}={value:g}"
 
     def _above_best(self, params: Vector) -> float:
         return self._above(params, self.best)

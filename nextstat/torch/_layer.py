@@ -85,7 +85,8 @@ class HistFactoryLayer:
     at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All methods
     raise
 
-    - `FitError` if a fit did not converge, or a statistic is infinite;
+    - `FitError` if a fit did not converge, or for derivatives of what is infinite: statistics of
+      values that the data exclude outright, which warn;
     - `ValueError` for shapes that do not fit, numbers that are not finite, and bins whose samples
       add up to less than 0, and data that are passed but not used; `KeyError` for unknown names;
       `TypeError` for what is no tensor.

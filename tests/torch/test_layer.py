@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -574,18 +575,21 @@ def test_rejected_arguments() -> None:
 
 
 def test_failed_fits_name_the_element() -> None:
-    background = tensor([[10.0, 5.0], [10.0, 0.0]])
-    layer = HistFactoryLayer.from_histograms(tensor([2.0, 3.0]), background)
-    with pytest.raises(FitError, match=r"element \(1,\) of the batch: the test statistic is infin"):
-        layer.q0()
+    signal, background = tensor([2.0, 0.0]), tensor([[10.0, 5.0], [10.0, 0.0]])
+    layer = HistFactoryLayer.from_histograms(signal, background)
+    with pytest.raises(FitError, match=r"element \(1,\) of the batch: the global fit did not"):
+        layer.q0({"data": tensor([12.0, 3.0])}, data="observed")
 
 
 def test_no_background() -> None:
     """A discovery that no background could fake is infinite: say so, and what to do."""
     signal, background = tensor([2.0, 8.0]), tensor([10.0, 0.0])
     layer = HistFactoryLayer.from_histograms(signal, background)
-    with pytest.raises(FitError, match="give every bin some background"):
-        layer.z0()
+    with pytest.warns(FitWarning, match="give every bin some background"):
+        z0 = layer.z0()
+    assert z0.item() == math.inf
+    with pytest.raises(FitError, match=r"no derivatives: .*give every bin some background"):
+        z0.backward()
     with pytest.warns(
         FitWarning,
         match="no events are expected at mu=0 in bin . of channel",
