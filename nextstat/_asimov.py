@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._problem import check_model
 from nextstat._profile import Profile, observe
 from nextstat.exceptions import FitError, FitWarning
@@ -55,7 +56,9 @@ def asimov_data(
     if not np.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
     profile = observe(model, data=data, auxdata=auxdata, poi=poi, n_starts=n_starts)
-    return asimov_at(model, asimov_parameters(profile, float(mu), nuisances))
+    params = asimov_parameters(profile, float(mu), nuisances)
+    warn_of_bounds(model, profile.problem, [], [params], but=profile.poi, stacklevel=2)
+    return asimov_at(model, params)
 
 
 def alternative_to(mu: float) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._possible import possible_start
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -41,7 +43,7 @@ STATUS = (
     ("bad_data", "the data are negative or not finite"),
 )
 
-SINGULAR = 2  # FitStatus of the core
+SINGULAR, INFINITE = 2, 4  # FitStatus of the core
 LOWEST = (0, SINGULAR)  # those of fits whose nll is as low as it gets
 _FLAT = 1e-7  # curvature, in units of the diagonal of the Hessian, that counts as none
 _SHARE = 0.05  # of a flat direction, from which on a parameter belongs to it
@@ -82,7 +84,8 @@ def fit(
     Returns
     -------
     FitResult
-        With `converged` False, and a `FitWarning`, if no minimum was found.
+        With `converged` False, and a `FitWarning`, if no minimum was found. Another one says where
+        bounds that nobody chose stop a parameter.
 
     Raises
     ------
@@ -98,12 +101,20 @@ def fit(
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))
     if not result.converged:
         warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
+    else:
+        warn_of_bounds(model, problem, [best.values], stacklevel=2)
     return result
 
 
 def minimise(model: HistFactoryModel, data: _core.Data, problem: Problem) -> _core.Minimum:
-    """One run of the minimiser."""
-    return _core.fit(model._core, data, problem.core())
+    """One run of the minimiser; another one, where the start is impossible and others are not."""
+    found = _core.fit(model._core, data, problem.core())
+    if found.status != INFINITE:
+        return found
+    start = possible_start(model, data, problem)
+    if start is None:
+        return found
+    return _core.fit(model._core, data, problem.start(start).core())
 
 
 def require_minimum(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from nextstat import _core
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import require_lowest
 from nextstat._free_bounds import fit_freely, free_poi
 from nextstat._options import check_calculator
@@ -127,6 +128,7 @@ def goodness_of_fit(
     statistic = float(bins.sum()) + constraints
     n_dof = _degrees_of_freedom(model, core_data, minimum, problem)
     if calculator == "asymptotics":
+        warn_of_bounds(model, problem, [minimum.values], but=poi, stacklevel=2)
         if n_dof < 1:
             raise ValueError(
                 "there are no more bins that can hold events than free parameters without "

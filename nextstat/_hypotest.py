@@ -187,13 +187,16 @@ def hypotest(
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
         if q == math.inf:
             warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
-        return toy_test(statistic, mu, q, observed, throw)
+        result = toy_test(statistic, mu, q, observed, throw)
+        observed.warn_of_bounds(mu, alternative, stacklevel=2)
+        return result
     asimov = asimov_profile(model, observed, alternative)
     q_asimov = deviation(statistic, mu, asimov)
     if math.inf in (q, q_asimov):
         own = q == math.inf
         message = infinite(observed, mu) if own else infinite(asimov, mu, " of the Asimov data")
         warnings.warn(message, FitWarning, stacklevel=2)
+    observed.warn_of_bounds(mu, alternative, stacklevel=2)
     found = probabilities(statistic, q, q_asimov)
     return _result(statistic, mu, q, observed, found, asimov_test_statistic=q_asimov)
 
@@ -294,6 +297,7 @@ def significance(
     check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
     q0 = deviation("q0", 0.0, profile)
+    profile.warn_of_bounds(0.0, stacklevel=2)
     if q0 == math.inf:
         warnings.warn(infinite(profile, 0.0), FitWarning, stacklevel=2)
     return math.sqrt(q0)

@@ -99,6 +99,7 @@ def interval(result: FitResult, parameter: str | None = None, level: float = ONE
     if best != result.values[profile.poi]:
         warn_lower(f"{profile.name}={best:.6g}", "interval")
     (lower, low_stop), (upper, high_stop) = ends
+    profile.warn_of_bounds(lower, upper, stacklevel=2)
     return Interval(profile.name, best, lower, upper, level, (low_stop, high_stop))
 
 

@@ -154,6 +154,7 @@ def upper_limit(
             break
         wider = observed.problem.widen(index, 0.0, 2.0 * largest)
         observed = Profile(model, observed.data, wider, index)
+    observed.warn_of_bounds(0.0, found, stacklevel=2)
     message = ""
     if upper > given:
         message = (

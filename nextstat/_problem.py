@@ -29,12 +29,13 @@ _EXACT = 1e-20  # the same, to which fits go on while rounding lets them: tests,
 
 
 class Problem(NamedTuple):
-    """Starting values, bounds and fixed flags of a fit, each (P,)."""
+    """Starting values, bounds and flags of a fit, each (P,)."""
 
     init: Vector
     lower: Vector
     upper: Vector
     fixed: npt.NDArray[np.bool_]
+    default: npt.NDArray[np.bool_]  # whose bounds nobody chose
     precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
 
@@ -144,7 +145,8 @@ def make_problem(
     table = check_model(model).parameters
     check_integer(n_starts, "n_starts")
     if init is None and fixed is None and bounds is None:  # checked when the model was built
-        return Problem(table.init, table.lower, table.upper, table.fixed, n_starts=n_starts)
+        start, low, high, flags = table.init, table.lower, table.upper, table.fixed
+        return Problem(start, low, high, flags, table.default_bounds, n_starts=n_starts)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
     low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
@@ -175,7 +177,8 @@ def make_problem(
         else:
             flags = _flags(model, given)
     _check(model, start, low, high, flags)
-    return Problem(start, low, high, flags, n_starts=n_starts)
+    chosen = np.array([are_chosen(bounds, name) for name in table.names])
+    return Problem(start, low, high, flags, table.default_bounds & ~chosen, n_starts=n_starts)
 
 
 def are_chosen(bounds: Bounds | None, name: str) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._fit import LOWEST, minimise, require_lowest, without_expectation
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
 from nextstat._free_bounds import fit_freely
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
 
-INFINITE = 4  # FitStatus of the core
 ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
 
 
@@ -206,6 +206,22 @@ class Profile:
         if conditional is None:
             return float("inf")
         return max(2.0 * self._above_best(conditional), 0.0)
+
+    def warn_of_bounds(self, *values: float, stacklevel: int) -> None:
+        """Warn of bounds that nobody chose, where they stop the best fit or those at values."""
+        warn_of_bounds(
+            self.model,
+            self.problem,
+            [self.best],
+            self.made_at(*values),
+            but=self.poi,
+            stacklevel=stacklevel + 1,
+        )
+
+    def made_at(self, *values: float) -> list[Vector]:
+        """Parameters of those conditional fits that were made at some values, (P,) each."""
+        known = self.conditional
+        return [known[x] for x in known if np.isclose(x, values, 1e-6).any()]
 
     def why_impossible(self, value: float) -> str:
         """For messages: the bins for which the data exclude a value outright."""

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._chunks import in_chunks
-from nextstat._fit import LOWEST, minimise, require_lowest, require_minimum
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
 from nextstat._problem import Bounds, Fixed, Init, Problem
-from nextstat._profile import INFINITE, ROUNDING, Profile, observe
+from nextstat._profile import ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
 from nextstat.exceptions import FitWarning
@@ -167,6 +168,8 @@ def scan(
         profile = Profile(model, profile.data, profile.problem, profile.poi, best=better)
         delta = _above_best(profile, params) + height
     delta = np.maximum(delta, 0.0)
+    fits = params[np.isfinite(delta)]
+    warn_of_bounds(model, profile.problem, [profile.best], fits, but=profile.poi, stacklevel=2)
     return Scan(profile.name, points, delta, params, profile.muhat)
 
 
@@ -322,6 +325,7 @@ def cls_scan(
         raise ValueError(f"the values start at {points[0]:g}, expected none below 0")
     asimov = asimov_profile(model, observed, 0.0)
     found = [exclusion(mu, observed, asimov) for mu in points]
+    observed.warn_of_bounds(*points, stacklevel=2)
     return ClsScan(
         parameter=observed.name,
         values=points,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._chunks import done_before, in_chunks
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
 from nextstat._options import check_integer
@@ -152,8 +153,11 @@ def fit_batch(
     if init is None and len(usable) > 1:
         mean = minimise(model, model._data(usable.mean(axis=0)), problem)
         start = mean.values if mean.status == 0 else start
-    task = partial(_fit_rows, model, rows, problem, start, free_poi(model, problem, bounds))
-    return _batch(model, task, len(rows), n_jobs, progress)
+    poi = free_poi(model, problem, bounds)
+    task = partial(_fit_rows, model, rows, problem, start, poi)
+    batch = _batch(model, task, len(rows), n_jobs, progress)
+    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi, stacklevel=2)
+    return batch
 
 
 def fit_toys(
@@ -209,7 +213,9 @@ def fit_toys(
     start = problem.start(truth).init if init is None else problem.init
     poi = free_poi(model, problem, bounds)
     task = partial(_fit_toys, model, truth, seed, problem, start, poi)
-    return _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
+    batch = _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
+    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi, stacklevel=2)
+    return batch
 
 
 def toy_data(

@@ -14,6 +14,7 @@ from nextstat._breakdown import (
     fix_budget,
     groups_of,
 )
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._free_bounds import wider_bounds
 from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
@@ -308,4 +309,6 @@ def _global_fit(
 ) -> GlobalFit:
     index = poi_index(model, poi)
     chosen = are_chosen(bounds, model.parameter_names[index])
-    return GlobalFit(model, model._data(data, auxdata), problem, index, free_bounds=not chosen)
+    fit = GlobalFit(model, model._data(data, auxdata), problem, index, free_bounds=not chosen)
+    warn_of_bounds(model, problem, [fit.values], but=index, stacklevel=3)
+    return fit

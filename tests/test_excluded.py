@@ -112,6 +112,38 @@ def test_all_agree(signal: list[float], background: list[float], fills: bool) ->
     np.testing.assert_allclose(values, values[0], rtol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    nominal=st.sampled_from([-4.0, -1.3, 0.0]),
+    rises=st.lists(st.sampled_from([-3.0, 0.0, 1.5, 4.0]), min_size=1, max_size=3),
+    strength=st.sampled_from([5.0, 9.0]),
+)
+def test_bin_that_variations_can_fill(nominal: float, rises: list[float], strength: float) -> None:
+    """Nothing expected where the fit starts is not impossible, if variations fill the bin.
+
+    Against the lowest of a grid of pulls, which the fit has to be below.
+    """
+    modifiers = []
+    for k, rise in enumerate(rises):
+        one = histosys([nominal - rise, 50.0], [nominal + rise, 50.5])  # a straight line
+        modifiers.append({**one, "name": f"shape{k}"})
+    spec = workspace([strength, 5.0], [nominal, 50.0], [3.0, 52.0], modifiers)
+    model = nextstat.from_pyhf(spec)
+    q0 = collected(lambda m: nextstat.significance(m) ** 2, model)[0]
+    pulls = np.stack(np.meshgrid(*[np.linspace(-5, 5, 21)] * len(rises)), axis=-1)
+    points = np.zeros((pulls.size // len(rises), len(model.init)))
+    points[:, [model.parameters.index(f"shape{k}") for k in range(len(rises))]] = pulls.reshape(
+        -1, len(rises)
+    )
+    lowest = min(model.nll(point) for point in points)
+    assert (q0 == math.inf) == (lowest == math.inf)
+    if q0 < math.inf:
+        assert q0 <= 2.0 * (lowest - nextstat.fit(model).nll) + 1e-9
+        conditional = nextstat.fit(model, fixed={"mu": 0.0})
+        assert conditional.converged
+        assert q0 == pytest.approx(2.0 * (conditional.nll - nextstat.fit(model).nll), abs=1e-6)
+
+
 def test_other_values_excluded_outright() -> None:
     """A signal that takes events away: mu = 1 is impossible, its CLs is 0 everywhere."""
     spec = workspace([-10.0, 4.0], [5.0, 50.0], [5.0, 50.0])

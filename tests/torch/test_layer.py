@@ -106,6 +106,7 @@ def check(
 # Values -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:bounds that nobody chose")
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**16))
 def test_values(seed: int) -> None:
@@ -158,6 +159,7 @@ def test_observed_cls_on_both_sides() -> None:
         assert check(layer, inputs, "log_cls", **options)
 
 
+@pytest.mark.filterwarnings("ignore:bounds that nobody chose")
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**16))
 def test_replaced_templates(seed: int) -> None:
