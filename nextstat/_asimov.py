@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._default_bounds import warn_of_bounds
-from nextstat._problem import check_model
+from nextstat._problem import MAX_ITERATIONS, check_model
 from nextstat._profile import Profile, observe
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -27,6 +27,7 @@ def asimov_data(
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> Vector:
     """Expected events and auxiliary measurements at a value of the parameter of interest.
 
@@ -39,7 +40,7 @@ def asimov_data(
     data, auxdata : array_like, optional
         Dataset to fit, in place of the observed one.
     poi : str, optional
-    n_starts : int
+    n_starts, max_iterations
         As for `fit`.
 
     Returns
@@ -55,7 +56,14 @@ def asimov_data(
     check_model(model)
     if not np.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
-    profile = observe(model, data=data, auxdata=auxdata, poi=poi, n_starts=n_starts)
+    profile = observe(
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=poi,
+        n_starts=n_starts,
+        max_iterations=max_iterations,
+    )
     params = asimov_parameters(profile, float(mu), nuisances)
     warn_of_bounds(model, profile.problem, [], [params], but=profile.poi, stacklevel=2)
     return asimov_at(model, params)

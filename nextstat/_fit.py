@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nextstat import _core
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._possible import possible_start
-from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult
@@ -21,8 +21,8 @@ STATUS = (
     ("converged", "converged"),
     (
         "max_iterations",
-        "the iteration limit was reached before the minimum: start closer, or fix what the data "
-        "do not constrain",
+        "the iteration limit was reached before the minimum: raise max_iterations, start closer, "
+        "or fix what the data do not constrain",
     ),
     (
         "singular",
@@ -58,6 +58,7 @@ def fit(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> FitResult:
     """Fit a model to data by maximum likelihood.
 
@@ -80,6 +81,8 @@ def fit(
         Least number of starting points: those after the first are drawn about the centres of the
         constraints, always the same, and the lowest minimum is returned. Where other minima are
         likely, a fit draws some by itself.
+    max_iterations : int
+        Most Newton steps of the way down from each of them.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def fit(
         If a name is not a parameter's.
     """
     start = time.perf_counter()
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     core_data = model._data(data, auxdata)
     best = minimise(model, core_data, problem)
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))

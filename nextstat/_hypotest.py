@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
 from nextstat._asymptotics import Probabilities, probabilities
 from nextstat._options import check_calculator
-from nextstat._problem import Bounds, Fixed, Init, check_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
@@ -106,6 +106,7 @@ def hypotest(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     n_toys: int = 2000,
     seed: int | None = None,
     precision: float | None = None,
@@ -128,7 +129,7 @@ def hypotest(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     n_toys : int
         Toys of each hypothesis.
@@ -177,6 +178,7 @@ def hypotest(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         statistic=statistic,
     )
     alternative = alternative_to(mu)
@@ -255,6 +257,7 @@ def significance(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> float:
     """Significance Z0 = sqrt(q0) of a discovery, in standard deviations.
 
@@ -265,7 +268,7 @@ def significance(
         parameters fitted to the observed data at `mu`.
     mu : float
         Signal strength of the Asimov data; unused for the observed significance.
-    data, auxdata, poi, init, fixed, bounds, n_starts
+    data, auxdata, poi, init, fixed, bounds, n_starts, max_iterations
         As for `hypotest`.
 
     Returns
@@ -293,6 +296,7 @@ def significance(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
     )
     check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed

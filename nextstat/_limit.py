@@ -23,7 +23,7 @@ from nextstat._hypotest import (
     toy_test,
 )
 from nextstat._options import check_calculator, check_level
-from nextstat._problem import Bounds, Fixed, Init, check_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
@@ -74,6 +74,7 @@ def upper_limit(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     expected: bool = True,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     n_toys: int = 1000,
@@ -91,7 +92,7 @@ def upper_limit(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     expected : bool
         Whether to give the expected limits too.
@@ -138,6 +139,7 @@ def upper_limit(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         statistic="qtilde",
     )
     check_bounds(observed, 0.0, "the background-only hypothesis")

@@ -13,7 +13,7 @@ from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._metric_values import check_prefix, health
 from nextstat._options import check_flag, check_integer, check_option
-from nextstat._problem import Bounds, Fixed, Init, own_options, way_to_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, own_options, way_to_model
 from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
@@ -35,6 +35,7 @@ def model_metrics(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> dict[str, float]:
     """What a model is worth and how its fit went: for every epoch of a training, or every trial.
 
@@ -55,7 +56,7 @@ def model_metrics(
         Number of impacts; 0 for none.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `nextstat.fit`.
 
     Returns
@@ -83,7 +84,7 @@ def model_metrics(
     options = own_options(
         {key: own.get(key) if value is None else value for key, value in given.items()}
     )
-    options["n_starts"] = n_starts
+    options |= {"n_starts": n_starts, "max_iterations": max_iterations}
     data = None
     converged = True
     try:
@@ -126,7 +127,8 @@ def check_metrics_options(
     check_flag(expected, "expected")
     check_option(nuisances, "nuisances", ("fitted", "nominal"))
     check_integer(top_n, "top_n", least=0)
-    unknown = sorted(of_the_fit.keys() - {"poi", "init", "fixed", "bounds", "n_starts"})
+    known = {"poi", "init", "fixed", "bounds", "n_starts", "max_iterations"}
+    unknown = sorted(of_the_fit.keys() - known)
     if unknown:
         raise TypeError(f"{unknown[0]!r} is no option of model_metrics")
 

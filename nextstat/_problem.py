@@ -19,7 +19,7 @@ Bounds: TypeAlias = "npt.ArrayLike | Mapping[str, tuple[float, float]]"
 
 
 _TOLERANCE = 1e-8  # on the estimated distance to the minimum, in nll
-_MAX_ITERATIONS = 500
+MAX_ITERATIONS = 500  # Newton steps of each descent
 _ORDER = (
     ". Here, and unlike in pyhf, the model is the first argument: fit(model, data), "
     "hypotest(model, mu, data=data), upper_limit(model, level, data=data)"
@@ -38,6 +38,7 @@ class Problem(NamedTuple):
     default: npt.NDArray[np.bool_]  # whose bounds nobody chose
     precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
+    max_iterations: int = MAX_ITERATIONS
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
@@ -47,7 +48,7 @@ class Problem(NamedTuple):
             self.upper,
             self.fixed,
             _TOLERANCE,
-            _MAX_ITERATIONS,
+            self.max_iterations,
             self.precision,
             self.n_starts,
         )
@@ -122,6 +123,7 @@ def make_problem(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> Problem:
     """The model's own problem with a caller's changes.
 
@@ -134,6 +136,8 @@ def make_problem(
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
     n_starts : int
         Starting points of each fit, at least; see `fit`.
+    max_iterations : int
+        Newton steps of each descent, at most.
 
     Raises
     ------
@@ -143,10 +147,10 @@ def make_problem(
         If a shape is wrong, bounds cross, or a value is not finite or outside its bounds.
     """
     table = check_model(model).parameters
-    check_integer(n_starts, "n_starts")
+    work = check_integer(n_starts, "n_starts"), check_integer(max_iterations, "max_iterations")
     if init is None and fixed is None and bounds is None:  # checked when the model was built
         start, low, high, flags = table.init, table.lower, table.upper, table.fixed
-        return Problem(start, low, high, flags, table.default_bounds, n_starts=n_starts)
+        return Problem(start, low, high, flags, table.default_bounds, _EXACT, *work)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
     low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
@@ -178,7 +182,7 @@ def make_problem(
             flags = _flags(model, given)
     _check(model, start, low, high, flags)
     chosen = np.array([are_chosen(bounds, name) for name in table.names])
-    return Problem(start, low, high, flags, table.default_bounds & ~chosen, n_starts=n_starts)
+    return Problem(start, low, high, flags, table.default_bounds & ~chosen, _EXACT, *work)
 
 
 def are_chosen(bounds: Bounds | None, name: str) -> bool:

@@ -12,7 +12,7 @@ from nextstat import _core
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
 from nextstat._free_bounds import fit_freely
-from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
 from nextstat.model import HistFactoryModel, Vector
 
@@ -247,6 +247,7 @@ def observe(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     statistic: TestStatistic | None = None,
 ) -> Profile:
     """The profile of a caller's data, its parameter of interest within the statistic's bounds.
@@ -259,7 +260,7 @@ def observe(
     ValueError, KeyError
         If an option is impossible or a name unknown.
     """
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     index = poi_index(model, poi)
     chosen = are_chosen(bounds, model.parameter_names[index])
     if statistic in ("q", "t") and not chosen:

@@ -18,7 +18,7 @@ from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
-from nextstat._problem import Bounds, Fixed, Init, Problem
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
@@ -92,6 +92,7 @@ def scan(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Scan:
@@ -105,7 +106,7 @@ def scan(
     values : (n,) array_like, optional
         51 values within three errors of the fitted one by default; at a bound, to where the
         profile reaches 9.
-    data, auxdata, init, fixed, bounds, n_starts
+    data, auxdata, init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     n_jobs, progress
         As for `fit_batch`.
@@ -137,6 +138,7 @@ def scan(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
     )
     points = _default_values(profile) if values is None else check_values(profile, values)
     params = np.empty((len(points), len(profile.best)))
@@ -294,6 +296,7 @@ def cls_scan(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> ClsScan:
     """CLs of asymptotic qtilde tests at several values of the parameter of interest.
 
@@ -301,7 +304,7 @@ def cls_scan(
     ----------
     values : (n,) array_like
         None below 0.
-    data, auxdata, poi, init, fixed, bounds, n_starts
+    data, auxdata, poi, init, fixed, bounds, n_starts, max_iterations
         As for `hypotest`.
 
     Raises
@@ -318,6 +321,7 @@ def cls_scan(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         statistic="qtilde",
     )
     points = check_values(observed, values)

@@ -40,7 +40,7 @@ class LayerFits:
     poi : int
         Parameter of interest.
     options : dict
-        "init", "fixed" and "bounds", as for `nextstat.fit`.
+        "init", "fixed", "bounds", "n_starts" and "max_iterations", as for `nextstat.fit`.
     warm_start : bool
         Whether fits start where those of the last call ended.
     """
