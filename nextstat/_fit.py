@@ -145,7 +145,8 @@ def require_lowest(
     """Minimise, and insist that the nll is known to be as low as it gets; where is another matter.
 
     A test statistic needs the nll at its minimum. Where the data do not determine some of the other
-    parameters there is a valley of such minima, and a `FitWarning` names these parameters.
+    parameters there is a valley of such minima, and a `FitWarning` names these parameters, once for
+    all fits of a problem.
 
     Parameters
     ----------
@@ -159,7 +160,11 @@ def require_lowest(
     """
     found = minimise(model, data, problem) if minimum is None else minimum
     if found.status == SINGULAR:
-        names = ", ".join(map(repr, undetermined(model, data, found)))
+        flat = undetermined(model, data, found)
+        if problem.told.issuperset(flat):
+            return found
+        problem.told.update(flat)
+        names = ", ".join(map(repr, flat))
         warnings.warn(
             f"the data do not determine {names} in {what}, which are degenerate or unused; what is "
             "tested does not depend on their values. Fix some to be rid of this warning",
@@ -174,7 +179,10 @@ def require_lowest(
 def undetermined(
     model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum
 ) -> tuple[str, ...]:
-    """Names of the free parameters along which the nll is flat at a minimum."""
+    """Names of the free parameters along which the nll is flat at a minimum.
+
+    Where that are only such as could leave a bound, the one that the core came upon.
+    """
     free = np.flatnonzero(~minimum.held)
     hessian = _core.nll_hessian(model._core, data, minimum.values)[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(hessian)))
@@ -183,7 +191,10 @@ def undetermined(
     curvature, directions = np.linalg.eigh(hessian / np.outer(unit, unit))
     flat = np.abs(directions[:, curvature < _FLAT])
     share = flat.max(axis=1, initial=0.0) > _SHARE
-    return tuple(model.parameter_names[i] for i in free[share | dead])
+    found = free[share | dead]
+    if not len(found) and minimum.undetermined >= 0:
+        found = np.array([minimum.undetermined])
+    return tuple(model.parameter_names[i] for i in found)
 
 
 def require_converged(

@@ -96,7 +96,7 @@ class HypoTestResult(ReadOnly):
 def hypotest(
     model: HistFactoryModel,
     mu: float = 1.0,
-    *,
+    *others: object,
     test_stat: TestStatistic | None = None,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     data: npt.ArrayLike | None = None,
@@ -120,6 +120,8 @@ def hypotest(
     model : HistFactoryModel
     mu : float
         0 is the discovery test, anything else a test for exclusion.
+    *others
+        None: an error says what to do where arguments are in pyhf's order.
     test_stat : {"q0", "q", "qtilde", "t", "ttilde"}, optional
         Defaults to "q0" for `mu` = 0 and "qtilde" otherwise; "t" and "ttilde" are two-sided. "q"
         and "t" let the parameter of interest become negative in the fits; "qtilde" and "ttilde"
@@ -163,7 +165,7 @@ def hypotest(
     have the nuisance parameters fitted at the alternative, as in pyhf. Toys are thrown with the
     nuisance parameters fitted at each hypothesis; main and auxiliary data fluctuate.
     """
-    check_model(model)
+    check_model(model, others)
     if np.ndim(mu):
         raise TypeError(f"mu has shape {np.shape(mu)}, expected a number; data is a keyword")
     mu = float(mu)

@@ -121,7 +121,8 @@ def profile_of(result: FitResult, parameter: str | None) -> Profile:
     index = poi_index(model, parameter)
     check_converged(result)
     data = model._data(result.dataset)
-    return Profile(model, data, result.problem, index, best=result.values)
+    problem = result.problem._replace(told=set())
+    return Profile(model, data, problem, index, best=result.values)
 
 
 def crossing(profile: Profile, target: float, error: float, bound: float) -> tuple[float, bool]:

@@ -66,7 +66,7 @@ class UpperLimit(ReadOnly):
 def upper_limit(
     model: HistFactoryModel,
     level: float = 0.95,
-    *,
+    *others: object,
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
@@ -88,6 +88,8 @@ def upper_limit(
     ----------
     level : float
         Confidence level, 0 < level < 1; values with CLs < 1 - level are excluded.
+    *others
+        None: an error says what to do where arguments are in pyhf's order.
     data, auxdata : array_like, optional
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
@@ -124,7 +126,7 @@ def upper_limit(
     Phi(N - sqrt(qA)) / Phi(N), falls to 1 - level: where sqrt(qA) of the Asimov data reaches
     N - Phi^-1((1 - level) Phi(N)). Roots by Brent's method.
     """
-    check_model(model)
+    check_model(model, others)
     level = limit_level(level)
     check_calculator(calculator)
     plan = None
@@ -145,6 +147,7 @@ def upper_limit(
     check_bounds(observed, 0.0, "the background-only hypothesis")
     index = observed.poi
     given = float(observed.problem.upper[index])
+    said = observed.muhat > given  # by the fit, for which the bound was widened
     while True:
         found, bands = _limits(model, observed, 1.0 - level, expected)
         if plan is not None:
@@ -163,7 +166,8 @@ def upper_limit(
             f"the limits reach {largest:.4g}, beyond the upper bound {given:g} "
             f"of {observed.name!r}, which was widened for them"
         )
-        warnings.warn(message, FitWarning, stacklevel=2)
+        if not said:
+            warnings.warn(message, FitWarning, stacklevel=2)
     if math.isinf(found) or np.isinf(bands).any():
         warnings.warn(
             f"a limit does not exist: no value of {observed.name!r} is excluded, and infinity "

@@ -36,6 +36,7 @@ class Problem(NamedTuple):
     upper: Vector
     fixed: npt.NDArray[np.bool_]
     default: npt.NDArray[np.bool_]  # whose bounds nobody chose
+    told: set[str]  # what this call has warned of, in any of its fits: no cause is told twice
     precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
     max_iterations: int = MAX_ITERATIONS
@@ -87,18 +88,28 @@ class Problem(NamedTuple):
         return self._replace(init=init, lower=low)
 
 
-def check_model(model: object) -> HistFactoryModel:
+def check_model(model: object, others: tuple[object, ...] = ()) -> HistFactoryModel:
     """The model, if it is one.
+
+    Parameters
+    ----------
+    others : tuple
+        Arguments by position that there should be none of: pyhf's functions take more.
 
     Raises
     ------
     TypeError
-        If not.
+        If not, or there are others.
     """
     if not isinstance(model, HistFactoryModel):
         found = f"{type(model).__name__}{way_to_model(model)}"
         order = "" if hasattr(model, "dataset") else _ORDER
         raise TypeError(f"expected a HistFactoryModel, found a {found}{order}")
+    if others:
+        raise TypeError(
+            f"found {len(others)} more by position than expected, the first a "
+            f"{type(others[0]).__name__}: options, and data, are keywords{_ORDER}"
+        )
     return model
 
 
@@ -150,7 +161,7 @@ def make_problem(
     work = check_integer(n_starts, "n_starts"), check_integer(max_iterations, "max_iterations")
     if init is None and fixed is None and bounds is None:  # checked when the model was built
         start, low, high, flags = table.init, table.lower, table.upper, table.fixed
-        return Problem(start, low, high, flags, table.default_bounds, _EXACT, *work)
+        return Problem(start, low, high, flags, table.default_bounds, set(), _EXACT, *work)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
     low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
@@ -182,7 +193,8 @@ def make_problem(
             flags = _flags(model, given)
     _check(model, start, low, high, flags)
     chosen = np.array([are_chosen(bounds, name) for name in table.names])
-    return Problem(start, low, high, flags, table.default_bounds & ~chosen, _EXACT, *work)
+    default = table.default_bounds & ~chosen
+    return Problem(start, low, high, flags, default, set(), _EXACT, *work)
 
 
 def are_chosen(bounds: Bounds | None, name: str) -> bool:
