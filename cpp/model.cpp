@@ -9,6 +9,7 @@
 
 #include "folded.h"
 #include "model_spec.h"
+#include "residues.h"
 
 namespace nextstat {
 
@@ -21,9 +22,7 @@ std::atomic<std::uint64_t> n_models{0};
 // A block of second derivatives is shared by all channels that see most of the globals.
 constexpr double dense_fraction = 0.6;
 
-int total(const std::vector<int>& counts) {
-  return std::accumulate(counts.begin(), counts.end(), 0);
-}
+int total(const std::vector<int>& n) { return std::accumulate(n.begin(), n.end(), 0); }
 
 // (n,) -> permutation that sorts by the given keys, stable
 template <class Key>
@@ -76,6 +75,7 @@ class Builder {
     find_kinks();
     find_bends();
     group_channels();
+    m.emptiable = find_emptiable(m);
   }
 
  private:

@@ -68,6 +68,13 @@ struct Run {
   bool symmetric;  // A = 0 throughout
 };
 
+// A cell that histosys can bring to zero.
+struct Emptiable {
+  int sample, cell;
+  double reach;  // least |a| that may do it
+  double scale;  // size of the terms that its yield is the sum of, for |a| = 1
+};
+
 // Channels whose second derivatives are accumulated together, over a common set of globals.
 struct Block {
   std::vector<int> channels;
@@ -107,6 +114,8 @@ struct Model {
   std::vector<int> histo_param, histo_offset;  // (J,)
   std::vector<int> by_sample_histo;            // (J,) instances sorted by sample
   std::vector<int> histo_params;               // distinct parameters
+
+  std::vector<Emptiable> emptiable;  // cells that histosys can bring to zero; see residues.h
 
   // Globals of the normsys and histosys of each sample, sorted; and where in that list each entry
   // of by_sample_norm and by_sample_histo stands.

@@ -5,6 +5,7 @@
 
 #include "interrupt.h"
 #include "likelihood.h"
+#include "residues.h"
 
 namespace nextstat {
 namespace NEXTSTAT_LEVEL {
@@ -75,7 +76,9 @@ void evaluate(const Model& m, const double* theta, Evaluation& e) {
 
   double* __restrict N = e.N.data();
   for (int i = 0; i < m.n_cells; ++i) N[i] = m.nominal[i];
+  double reach = 0.0;  // largest |a|
   for (int p : m.histo_params) {
+    if (std::fabs(theta[p]) > reach) reach = std::fabs(theta[p]);
     const Even<double> even = even_part(m.spec.histo_code, theta[p]);
     e.even[p] = even.value;
     e.even1[p] = even.first;
@@ -95,6 +98,8 @@ void evaluate(const Model& m, const double* theta, Evaluation& e) {
       for (int i = 0; i < run.length; ++i) cells[i] += a * S[i] + q * A[i];
     }
   }
+
+  if (reach > 0.0) clear_residues(m, theta, reach, e);
 
   for (const Channel& channel : m.channels) {
     const int bins = channel.n_bins;

@@ -8,7 +8,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._problem import check_model
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._problem import MAX_ITERATIONS, check_model
 from nextstat._profile import Profile, observe
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
@@ -26,6 +27,7 @@ def asimov_data(
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> Vector:
     """Expected events and auxiliary measurements at a value of the parameter of interest.
 
@@ -38,7 +40,7 @@ def asimov_data(
     data, auxdata : array_like, optional
         Dataset to fit, in place of the observed one.
     poi : str, optional
-    n_starts : int
+    n_starts, max_iterations
         As for `fit`.
 
     Returns
@@ -54,8 +56,17 @@ def asimov_data(
     check_model(model)
     if not np.isfinite(mu):
         raise ValueError(f"mu is {mu}, expected a finite number")
-    profile = observe(model, data=data, auxdata=auxdata, poi=poi, n_starts=n_starts)
-    return asimov_at(model, asimov_parameters(profile, float(mu), nuisances))
+    profile = observe(
+        model,
+        data=data,
+        auxdata=auxdata,
+        poi=poi,
+        n_starts=n_starts,
+        max_iterations=max_iterations,
+    )
+    params = asimov_parameters(profile, float(mu), nuisances)
+    warn_of_bounds(model, profile.problem, [], [params], but=profile.poi, stacklevel=2)
+    return asimov_at(model, params)
 
 
 def alternative_to(mu: float) -> float:
@@ -80,9 +91,10 @@ def asimov_parameters(profile: Profile, mu: float, nuisances: AsimovNuisances) -
         raise ValueError(f"nuisances is {nuisances!r}, expected 'fitted' or 'nominal'")
     if nuisances == "nominal":
         return _nominal(profile, mu)
-    fitted = possible(profile, mu).at(mu)
+    source = possible(profile, mu)
+    fitted = source.at(mu)
     if fitted is None:
-        raise FitError(f"no events are expected at {profile.name}={mu:g} in bins with events")
+        raise FitError(source.why_impossible(mu))
     return fitted
 
 
@@ -102,13 +114,11 @@ def possible(profile: P, mu: float) -> P:
         return profile
     model = profile.model
     expected = model.expected_data(_nominal(profile, mu), include_auxdata=False)
-    filled = expected > 0.0
-    bins = model._name_bins(~filled & (profile.data.n > 0.0))
     warnings.warn(
-        f"{profile.name}={mu:g} is excluded outright: events were observed in {bins}, where none "
-        "can be expected; the Asimov data are fitted without them",
+        f"{profile.name}={mu:g} is excluded outright: {profile.why_impossible(mu)}; the Asimov "
+        "data are fitted without them",
         FitWarning,
         stacklevel=5,
     )
-    events = np.where(filled, profile.data.n, 0.0)
+    events = np.where(expected > 0.0, profile.data.n, 0.0)
     return profile.with_data(model._data(events, profile.data.aux))

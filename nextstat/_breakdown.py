@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._fit import require_minimum
-from nextstat._problem import Problem
 from nextstat._ranking import GlobalFit
 from nextstat.model import HistFactoryModel, Vector
 
@@ -121,7 +120,7 @@ def fix_budget(fit: GlobalFit, members: dict[str, list[int]]) -> dict[str, float
     def error_without(parameters: list[int]) -> float:
         init, fixed = fit.values.copy(), fit.problem.fixed.copy()
         fixed[parameters] = True
-        problem = Problem(init, fit.problem.lower, fit.problem.upper, fixed)
+        problem = fit.problem._replace(init=init, fixed=fixed)
         minimum = require_minimum(fit.model, fit.data, problem, "the fit with a group fixed")
         return float(minimum.errors()[fit.poi])
 

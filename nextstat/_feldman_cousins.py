@@ -128,6 +128,7 @@ def feldman_cousins(
     if len(points) < 2:
         raise ValueError("values holds a single value, expected several around the interval")
     observed = np.array([profile.statistic(value) for value in points])
+    profile.warn_of_bounds(*points, stacklevel=2)
     conditional = {k: profile.at(value) for k, value in enumerate(points)}
     truths = {k: truth for k, truth in conditional.items() if truth is not None}  # not excluded
     thrown = list(truths)

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._possible import possible_start
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult
@@ -19,8 +21,8 @@ STATUS = (
     ("converged", "converged"),
     (
         "max_iterations",
-        "the iteration limit was reached before the minimum: start closer, or fix what the data "
-        "do not constrain",
+        "the iteration limit was reached before the minimum: raise max_iterations, start closer, "
+        "or fix what the data do not constrain",
     ),
     (
         "singular",
@@ -34,14 +36,14 @@ STATUS = (
     ),
     (
         "infinite",
-        "the nll is infinite at the start: no events are expected in a bin where some were "
-        "observed; change starting values or fixed parameters",
+        "the nll is infinite at the start: no events are expected in bins where some were "
+        "observed; give every bin some background, or change starting values or fixed parameters",
     ),
     ("not_finite", "the likelihood or a derivative is NaN: check the values of fixed parameters"),
     ("bad_data", "the data are negative or not finite"),
 )
 
-SINGULAR = 2  # FitStatus of the core
+SINGULAR, INFINITE = 2, 4  # FitStatus of the core
 LOWEST = (0, SINGULAR)  # those of fits whose nll is as low as it gets
 _FLAT = 1e-7  # curvature, in units of the diagonal of the Hessian, that counts as none
 _SHARE = 0.05  # of a flat direction, from which on a parameter belongs to it
@@ -56,6 +58,7 @@ def fit(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> FitResult:
     """Fit a model to data by maximum likelihood.
 
@@ -78,11 +81,14 @@ def fit(
         Least number of starting points: those after the first are drawn about the centres of the
         constraints, always the same, and the lowest minimum is returned. Where other minima are
         likely, a fit draws some by itself.
+    max_iterations : int
+        Most Newton steps of the way down from each of them.
 
     Returns
     -------
     FitResult
-        With `converged` False, and a `FitWarning`, if no minimum was found.
+        With `converged` False, and a `FitWarning`, if no minimum was found. Another one says where
+        bounds that nobody chose stop a parameter.
 
     Raises
     ------
@@ -92,18 +98,26 @@ def fit(
         If a name is not a parameter's.
     """
     start = time.perf_counter()
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     core_data = model._data(data, auxdata)
     best = minimise(model, core_data, problem)
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))
     if not result.converged:
         warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
+    else:
+        warn_of_bounds(model, problem, [best.values], stacklevel=2)
     return result
 
 
 def minimise(model: HistFactoryModel, data: _core.Data, problem: Problem) -> _core.Minimum:
-    """One run of the minimiser."""
-    return _core.fit(model._core, data, problem.core())
+    """One run of the minimiser; another one, where the start is impossible and others are not."""
+    found = _core.fit(model._core, data, problem.core())
+    if found.status != INFINITE:
+        return found
+    start = possible_start(model, data, problem)
+    if start is None:
+        return found
+    return _core.fit(model._core, data, problem.start(start).core())
 
 
 def require_minimum(
@@ -131,7 +145,8 @@ def require_lowest(
     """Minimise, and insist that the nll is known to be as low as it gets; where is another matter.
 
     A test statistic needs the nll at its minimum. Where the data do not determine some of the other
-    parameters there is a valley of such minima, and a `FitWarning` names these parameters.
+    parameters there is a valley of such minima, and a `FitWarning` names these parameters, once for
+    all fits of a problem.
 
     Parameters
     ----------
@@ -145,7 +160,11 @@ def require_lowest(
     """
     found = minimise(model, data, problem) if minimum is None else minimum
     if found.status == SINGULAR:
-        names = ", ".join(map(repr, undetermined(model, data, found)))
+        flat = undetermined(model, data, found)
+        if problem.told.issuperset(flat):
+            return found
+        problem.told.update(flat)
+        names = ", ".join(map(repr, flat))
         warnings.warn(
             f"the data do not determine {names} in {what}, which are degenerate or unused; what is "
             "tested does not depend on their values. Fix some to be rid of this warning",
@@ -160,7 +179,10 @@ def require_lowest(
 def undetermined(
     model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum
 ) -> tuple[str, ...]:
-    """Names of the free parameters along which the nll is flat at a minimum."""
+    """Names of the free parameters along which the nll is flat at a minimum.
+
+    Where that are only such as could leave a bound, the one that the core came upon.
+    """
     free = np.flatnonzero(~minimum.held)
     hessian = _core.nll_hessian(model._core, data, minimum.values)[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(hessian)))
@@ -169,7 +191,10 @@ def undetermined(
     curvature, directions = np.linalg.eigh(hessian / np.outer(unit, unit))
     flat = np.abs(directions[:, curvature < _FLAT])
     share = flat.max(axis=1, initial=0.0) > _SHARE
-    return tuple(model.parameter_names[i] for i in free[share | dead])
+    found = free[share | dead]
+    if not len(found) and minimum.undetermined >= 0:
+        found = np.array([minimum.undetermined])
+    return tuple(model.parameter_names[i] for i in found)
 
 
 def require_converged(
@@ -187,9 +212,17 @@ def _explain(model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum) 
     if status == "singular":
         names = undetermined(model, data, minimum)
         message += f" ({', '.join(map(repr, names))})" if names else ""
+    if status == "infinite":
+        message += f" ({without_expectation(model, data, minimum.values)})"
     if minimum.at_edge and status == "converged":
         message += f"; {_bin_at_edge(model, minimum.values)} expects no events and could not fewer"
     return status, message
+
+
+def without_expectation(model: HistFactoryModel, data: _core.Data, params: Vector) -> str:
+    """For messages: the bins that have events where these parameters expect none."""
+    expected = model.expected_data(params, include_auxdata=False)
+    return model._name_bins((data.n > 0.0) & (expected <= 0.0))
 
 
 def _bin_at_edge(model: HistFactoryModel, values: Vector) -> str:

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from nextstat import _core
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import require_lowest
 from nextstat._free_bounds import fit_freely, free_poi
 from nextstat._options import check_calculator
-from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat._profile import ROUNDING
 from nextstat._read_only import ReadOnly
 from nextstat._toys import fit_toys, share_error
@@ -74,6 +75,7 @@ def goodness_of_fit(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     n_toys: int = 1000,
     seed: int | None = None,
@@ -85,7 +87,7 @@ def goodness_of_fit(
     Parameters
     ----------
     model : HistFactoryModel
-    data, auxdata, init, fixed, bounds, n_starts
+    data, auxdata, init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     calculator : {"asymptotics", "toys"}
         The chi2 distribution, which needs a few events in every bin, or toys thrown at the fit.
@@ -109,7 +111,7 @@ def goodness_of_fit(
     2 sum_b [nu_b - n_b + n_b ln(n_b / nu_b)], plus the same of the constraints.
     """
     check_calculator(calculator)
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     core_data = model._data(data, auxdata)
     poi = free_poi(model, problem, bounds)
     if poi is None:
@@ -127,6 +129,7 @@ def goodness_of_fit(
     statistic = float(bins.sum()) + constraints
     n_dof = _degrees_of_freedom(model, core_data, minimum, problem)
     if calculator == "asymptotics":
+        warn_of_bounds(model, problem, [minimum.values], but=poi, stacklevel=2)
         if n_dof < 1:
             raise ValueError(
                 "there are no more bins that can hold events than free parameters without "
@@ -142,6 +145,7 @@ def goodness_of_fit(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         n_jobs=n_jobs,
         progress=progress,
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
 from nextstat._asymptotics import Probabilities, probabilities
 from nextstat._options import check_calculator
-from nextstat._problem import Bounds, Fixed, Init, check_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
@@ -96,7 +96,7 @@ class HypoTestResult(ReadOnly):
 def hypotest(
     model: HistFactoryModel,
     mu: float = 1.0,
-    *,
+    *others: object,
     test_stat: TestStatistic | None = None,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     data: npt.ArrayLike | None = None,
@@ -106,6 +106,7 @@ def hypotest(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     n_toys: int = 2000,
     seed: int | None = None,
     precision: float | None = None,
@@ -119,6 +120,8 @@ def hypotest(
     model : HistFactoryModel
     mu : float
         0 is the discovery test, anything else a test for exclusion.
+    *others
+        None: an error says what to do where arguments are in pyhf's order.
     test_stat : {"q0", "q", "qtilde", "t", "ttilde"}, optional
         Defaults to "q0" for `mu` = 0 and "qtilde" otherwise; "t" and "ttilde" are two-sided. "q"
         and "t" let the parameter of interest become negative in the fits; "qtilde" and "ttilde"
@@ -128,7 +131,7 @@ def hypotest(
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     n_toys : int
         Toys of each hypothesis.
@@ -144,7 +147,8 @@ def hypotest(
     -------
     HypoTestResult
         Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`. Another one says
-        where data exclude `mu` outright, and the significance is infinite.
+        where data, or Asimov data, exclude `mu` outright: the statistic is infinite and its
+        p-value 0.
 
     Raises
     ------
@@ -161,7 +165,7 @@ def hypotest(
     have the nuisance parameters fitted at the alternative, as in pyhf. Toys are thrown with the
     nuisance parameters fitted at each hypothesis; main and auxiliary data fluctuate.
     """
-    check_model(model)
+    check_model(model, others)
     if np.ndim(mu):
         raise TypeError(f"mu has shape {np.shape(mu)}, expected a number; data is a keyword")
     mu = float(mu)
@@ -176,19 +180,27 @@ def hypotest(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         statistic=statistic,
     )
     alternative = alternative_to(mu)
     check_bounds(observed, mu)
     check_bounds(observed, alternative, "the alternative hypothesis")
     q = deviation(statistic, mu, observed)
-    if q == math.inf:
-        warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
-        return toy_test(statistic, mu, q, observed, throw)
+        if q == math.inf:
+            warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
+        result = toy_test(statistic, mu, q, observed, throw)
+        observed.warn_of_bounds(mu, alternative, stacklevel=2)
+        return result
     asimov = asimov_profile(model, observed, alternative)
     q_asimov = deviation(statistic, mu, asimov)
+    if math.inf in (q, q_asimov):
+        own = q == math.inf
+        message = infinite(observed, mu) if own else infinite(asimov, mu, " of the Asimov data")
+        warnings.warn(message, FitWarning, stacklevel=2)
+    observed.warn_of_bounds(mu, alternative, stacklevel=2)
     found = probabilities(statistic, q, q_asimov)
     return _result(statistic, mu, q, observed, found, asimov_test_statistic=q_asimov)
 
@@ -247,6 +259,7 @@ def significance(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> float:
     """Significance Z0 = sqrt(q0) of a discovery, in standard deviations.
 
@@ -257,8 +270,14 @@ def significance(
         parameters fitted to the observed data at `mu`.
     mu : float
         Signal strength of the Asimov data; unused for the observed significance.
-    data, auxdata, poi, init, fixed, bounds, n_starts
+    data, auxdata, poi, init, fixed, bounds, n_starts, max_iterations
         As for `hypotest`.
+
+    Returns
+    -------
+    float
+        Infinite, with a `FitWarning`, where the data exclude `mu` = 0 outright: there are events
+        in bins where none can be expected.
 
     Raises
     ------
@@ -279,10 +298,12 @@ def significance(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
     )
     check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
     q0 = deviation("q0", 0.0, profile)
+    profile.warn_of_bounds(0.0, stacklevel=2)
     if q0 == math.inf:
         warnings.warn(infinite(profile, 0.0), FitWarning, stacklevel=2)
     return math.sqrt(q0)
@@ -310,13 +331,10 @@ def deviation(statistic: TestStatistic, mu: float, profile: Profile) -> float:
     return profile.statistic(mu)
 
 
-def infinite(profile: Profile, mu: float) -> str:
+def infinite(profile: Profile, mu: float, of: str = "") -> str:
     """Why a test statistic is infinite."""
-    bins = profile.without_expectation(profile.problem.fix(profile.poi, mu).init)
-    return (
-        f"the test statistic is infinite: there are events in {bins}, where none can be expected "
-        f"at {profile.name}={mu:g}; give every bin some background"
-    )
+    reason = profile.why_impossible(mu)
+    return f"the test statistic{of} is infinite: {reason}; give every bin some background"
 
 
 def exclusion(mu: float, observed: Profile, asimov: Profile) -> Probabilities:

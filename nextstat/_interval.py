@@ -99,6 +99,7 @@ def interval(result: FitResult, parameter: str | None = None, level: float = ONE
     if best != result.values[profile.poi]:
         warn_lower(f"{profile.name}={best:.6g}", "interval")
     (lower, low_stop), (upper, high_stop) = ends
+    profile.warn_of_bounds(lower, upper, stacklevel=2)
     return Interval(profile.name, best, lower, upper, level, (low_stop, high_stop))
 
 
@@ -120,7 +121,8 @@ def profile_of(result: FitResult, parameter: str | None) -> Profile:
     index = poi_index(model, parameter)
     check_converged(result)
     data = model._data(result.dataset)
-    return Profile(model, data, result.problem, index, best=result.values)
+    problem = result.problem._replace(told=set())
+    return Profile(model, data, problem, index, best=result.values)
 
 
 def crossing(profile: Profile, target: float, error: float, bound: float) -> tuple[float, bool]:

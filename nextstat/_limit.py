@@ -23,7 +23,7 @@ from nextstat._hypotest import (
     toy_test,
 )
 from nextstat._options import check_calculator, check_level
-from nextstat._problem import Bounds, Fixed, Init, check_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
@@ -66,7 +66,7 @@ class UpperLimit(ReadOnly):
 def upper_limit(
     model: HistFactoryModel,
     level: float = 0.95,
-    *,
+    *others: object,
     data: npt.ArrayLike | None = None,
     auxdata: npt.ArrayLike | None = None,
     poi: str | None = None,
@@ -74,6 +74,7 @@ def upper_limit(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     expected: bool = True,
     calculator: Literal["asymptotics", "toys"] = "asymptotics",
     n_toys: int = 1000,
@@ -87,11 +88,13 @@ def upper_limit(
     ----------
     level : float
         Confidence level, 0 < level < 1; values with CLs < 1 - level are excluded.
+    *others
+        None: an error says what to do where arguments are in pyhf's order.
     data, auxdata : array_like, optional
         In place of the observed events and auxiliary measurements; see `fit`.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     expected : bool
         Whether to give the expected limits too.
@@ -123,7 +126,7 @@ def upper_limit(
     Phi(N - sqrt(qA)) / Phi(N), falls to 1 - level: where sqrt(qA) of the Asimov data reaches
     N - Phi^-1((1 - level) Phi(N)). Roots by Brent's method.
     """
-    check_model(model)
+    check_model(model, others)
     level = limit_level(level)
     check_calculator(calculator)
     plan = None
@@ -138,11 +141,13 @@ def upper_limit(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         statistic="qtilde",
     )
     check_bounds(observed, 0.0, "the background-only hypothesis")
     index = observed.poi
     given = float(observed.problem.upper[index])
+    said = observed.muhat > given  # by the fit, for which the bound was widened
     while True:
         found, bands = _limits(model, observed, 1.0 - level, expected)
         if plan is not None:
@@ -154,13 +159,15 @@ def upper_limit(
             break
         wider = observed.problem.widen(index, 0.0, 2.0 * largest)
         observed = Profile(model, observed.data, wider, index)
+    observed.warn_of_bounds(0.0, found, stacklevel=2)
     message = ""
     if upper > given:
         message = (
             f"the limits reach {largest:.4g}, beyond the upper bound {given:g} "
             f"of {observed.name!r}, which was widened for them"
         )
-        warnings.warn(message, FitWarning, stacklevel=2)
+        if not said:
+            warnings.warn(message, FitWarning, stacklevel=2)
     if math.isinf(found) or np.isinf(bands).any():
         warnings.warn(
             f"a limit does not exist: no value of {observed.name!r} is excluded, and infinity "

@@ -92,7 +92,7 @@ def _apply(workspace: Workspace, path: Path, config: ParameterConfig, s: Paramet
     if config.inits is not None:
         s.inits = checked("inits", config.inits)
     if config.bounds is not None:
-        s.bounds = checked("bounds", config.bounds)
+        s.bounds, s.default_bounds = checked("bounds", config.bounds), False
     if config.auxdata is not None:
         s.auxdata = checked("auxdata", config.auxdata, s.constraint != "none")
     if config.sigmas is not None:

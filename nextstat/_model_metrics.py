@@ -13,7 +13,7 @@ from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._metric_values import check_prefix, health
 from nextstat._options import check_flag, check_integer, check_option
-from nextstat._problem import Bounds, Fixed, Init, own_options, way_to_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, own_options, way_to_model
 from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
@@ -35,6 +35,7 @@ def model_metrics(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> dict[str, float]:
     """What a model is worth and how its fit went: for every epoch of a training, or every trial.
 
@@ -55,7 +56,7 @@ def model_metrics(
         Number of impacts; 0 for none.
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `nextstat.fit`.
 
     Returns
@@ -65,9 +66,8 @@ def model_metrics(
         `time_ms` (of everything together), `n_active_bounds`, and ``impact/<name>`` of the
         nuisance parameters with the largest total impact; NaN where `rank_impact` has none, as
         for parameters at a bound. Without convergence, `z0` and `q0` are NaN, and impacts are
-        missing. `z0` and `q0` are NaN as well, `converged` or not, where the significance is
-        infinite, of bins in which events are expected with signal and none without: that would win
-        every search.
+        missing. As in `nextstat.significance`, `z0` and `q0` are infinite, with a `FitWarning`,
+        where there are events in bins in which none can be expected without signal.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def model_metrics(
     options = own_options(
         {key: own.get(key) if value is None else value for key, value in given.items()}
     )
-    options["n_starts"] = n_starts
+    options |= {"n_starts": n_starts, "max_iterations": max_iterations}
     data = None
     converged = True
     try:
@@ -95,7 +95,7 @@ def model_metrics(
     except FitError:
         z0, converged = math.nan, False
     result = fit(model, data, **options)
-    if math.isinf(z0) or not result.converged:  # would win every search
+    if not result.converged:
         z0 = math.nan
     name = str(model.poi if poi is None else poi)
     metrics = {f"{prefix}z0": z0, f"{prefix}q0": z0**2, **health(result, prefix)}
@@ -127,7 +127,8 @@ def check_metrics_options(
     check_flag(expected, "expected")
     check_option(nuisances, "nuisances", ("fitted", "nominal"))
     check_integer(top_n, "top_n", least=0)
-    unknown = sorted(of_the_fit.keys() - {"poi", "init", "fixed", "bounds", "n_starts"})
+    known = {"poi", "init", "fixed", "bounds", "n_starts", "max_iterations"}
+    unknown = sorted(of_the_fit.keys() - known)
     if unknown:
         raise TypeError(f"{unknown[0]!r} is no option of model_metrics")
 

@@ -32,6 +32,8 @@ class ParameterSet:
         Absolute uncertainties that the scale was made from, for staterror and shapesys.
     bounds : list of (float, float)
     fixed : list of bool
+    default_bounds : bool
+        Whether the bounds are those of the format, which nobody chose.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ParameterSet:
     auxdata: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
     uncertainty: list[float] = field(default_factory=list)
+    default_bounds: bool = True
 
     def __len__(self) -> int:
         return len(self.inits)
@@ -82,6 +85,8 @@ class ParameterTable:
     bounds : (P, 2) ndarray
     lower, upper : (P,) ndarray
         The columns of `bounds`.
+    default_bounds : (P,) bool ndarray
+        Whose bounds are those of the format, which no measurement chose.
     fixed : (P,) bool ndarray
     centre, width : (P,) ndarray
         Auxiliary measurement and standard deviation of the constraint on the scale of the
@@ -107,6 +112,9 @@ class ParameterTable:
         )
         self.init: Vector = _frozen([x for s in sets for x in s.inits])
         self.bounds: Vector = _frozen([b for s in sets for b in s.bounds]).reshape(-1, 2)
+        self.default_bounds: npt.NDArray[np.bool_] = _frozen(
+            [s.default_bounds for s in sets for _ in range(len(s))], np.bool_
+        )
         self.lower: Vector = _frozen(self.bounds[:, 0])
         self.upper: Vector = _frozen(self.bounds[:, 1])
         self.fixed: npt.NDArray[np.bool_] = _frozen([f for s in sets for f in s.fixed], np.bool_)

@@ -19,7 +19,7 @@ Bounds: TypeAlias = "npt.ArrayLike | Mapping[str, tuple[float, float]]"
 
 
 _TOLERANCE = 1e-8  # on the estimated distance to the minimum, in nll
-_MAX_ITERATIONS = 500
+MAX_ITERATIONS = 500  # Newton steps of each descent
 _ORDER = (
     ". Here, and unlike in pyhf, the model is the first argument: fit(model, data), "
     "hypotest(model, mu, data=data), upper_limit(model, level, data=data)"
@@ -29,15 +29,18 @@ _EXACT = 1e-20  # the same, to which fits go on while rounding lets them: tests,
 
 
 class Problem(NamedTuple):
-    """Starting values, bounds and fixed flags of a fit, each (P,)."""
+    """Starting values, bounds and flags of a fit, each (P,)."""
 
     init: Vector
     lower: Vector
     upper: Vector
     fixed: npt.NDArray[np.bool_]
+    default: npt.NDArray[np.bool_]  # whose bounds nobody chose
+    told: set[str]  # what this call has warned of, in any of its fits: no cause is told twice
     precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
     others: tuple[Vector, ...] = ()  # starting values that count where they lead lower, (P,) each
+    max_iterations: int = MAX_ITERATIONS
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
@@ -47,7 +50,7 @@ class Problem(NamedTuple):
             self.upper,
             self.fixed,
             _TOLERANCE,
-            _MAX_ITERATIONS,
+            self.max_iterations,
             self.precision,
             self.n_starts,
         )
@@ -89,18 +92,28 @@ class Problem(NamedTuple):
         return self._replace(init=init, lower=low)
 
 
-def check_model(model: object) -> HistFactoryModel:
+def check_model(model: object, others: tuple[object, ...] = ()) -> HistFactoryModel:
     """The model, if it is one.
+
+    Parameters
+    ----------
+    others : tuple
+        Arguments by position that there should be none of: pyhf's functions take more.
 
     Raises
     ------
     TypeError
-        If not.
+        If not, or there are others.
     """
     if not isinstance(model, HistFactoryModel):
         found = f"{type(model).__name__}{way_to_model(model)}"
         order = "" if hasattr(model, "dataset") else _ORDER
         raise TypeError(f"expected a HistFactoryModel, found a {found}{order}")
+    if others:
+        raise TypeError(
+            f"found {len(others)} more by position than expected, the first a "
+            f"{type(others[0]).__name__}: options, and data, are keywords{_ORDER}"
+        )
     return model
 
 
@@ -125,6 +138,7 @@ def make_problem(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> Problem:
     """The model's own problem with a caller's changes.
 
@@ -137,6 +151,8 @@ def make_problem(
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
     n_starts : int
         Starting points of each fit, at least; see `fit`.
+    max_iterations : int
+        Newton steps of each descent, at most.
 
     Raises
     ------
@@ -146,9 +162,10 @@ def make_problem(
         If a shape is wrong, bounds cross, or a value is not finite or outside its bounds.
     """
     table = check_model(model).parameters
-    check_integer(n_starts, "n_starts")
+    work = check_integer(n_starts, "n_starts"), check_integer(max_iterations, "max_iterations")
     if init is None and fixed is None and bounds is None:  # checked when the model was built
-        return Problem(table.init, table.lower, table.upper, table.fixed, n_starts=n_starts)
+        start, low, high, flags = table.init, table.lower, table.upper, table.fixed
+        return Problem(start, low, high, flags, table.default_bounds, set(), _EXACT, *work)
     start = np.array(model.init) if init is None else _vector(model, init, model.init, "init")
     low, high = np.array(table.lower), np.array(table.upper)
     flags = np.array(model.fixed)
@@ -179,7 +196,9 @@ def make_problem(
         else:
             flags = _flags(model, given)
     _check(model, start, low, high, flags)
-    return Problem(start, low, high, flags, n_starts=n_starts)
+    chosen = np.array([are_chosen(bounds, name) for name in table.names])
+    default = table.default_bounds & ~chosen
+    return Problem(start, low, high, flags, default, set(), _EXACT, *work)
 
 
 def are_chosen(bounds: Bounds | None, name: str) -> bool:

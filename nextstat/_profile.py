@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat import _core
-from nextstat._fit import LOWEST, minimise, require_lowest
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
 from nextstat._free_bounds import fit_freely
-from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._rejection import unknown
 from nextstat.model import HistFactoryModel, Vector
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 TestStatistic = Literal["q0", "q", "qtilde", "t", "ttilde"]
 
-INFINITE = 4  # FitStatus of the core
 ROUNDING = 1e-7  # in 2 nll: fits stop at an EDM of 1e-10
 
 
@@ -196,10 +196,27 @@ class Profile:
             return float("inf")
         return max(2.0 * self._above_best(conditional), 0.0)
 
-    def without_expectation(self, params: Vector) -> str:
-        """For messages: the bins that have events where these parameters expect none."""
-        expected = self.model.expected_data(params, include_auxdata=False)
-        return self.model._name_bins((self.data.n > 0.0) & (expected <= 0.0))
+    def warn_of_bounds(self, *values: float, stacklevel: int) -> None:
+        """Warn of bounds that nobody chose, where they stop the best fit or those at values."""
+        warn_of_bounds(
+            self.model,
+            self.problem,
+            [self.best],
+            self.made_at(*values),
+            but=self.poi,
+            stacklevel=stacklevel + 1,
+        )
+
+    def made_at(self, *values: float) -> list[Vector]:
+        """Parameters of those conditional fits that were made at some values, (P,) each."""
+        known = self.conditional
+        return [known[x] for x in known if np.isclose(x, values, 1e-6).any()]
+
+    def why_impossible(self, value: float) -> str:
+        """For messages: the bins for which the data exclude a value outright."""
+        start = self.problem.fix(self.poi, value).init
+        bins = without_expectation(self.model, self.data, start)
+        return f"there are events in {bins}, where none can be expected at {self.name}={value:g}"
 
     def _above_best(self, params: Vector) -> float:
         return self._above(params, self.best)
@@ -219,6 +236,7 @@ def observe(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     statistic: TestStatistic | None = None,
 ) -> Profile:
     """The profile of a caller's data, its parameter of interest within the statistic's bounds.
@@ -231,7 +249,7 @@ def observe(
     ValueError, KeyError
         If an option is impossible or a name unknown.
     """
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     index = poi_index(model, poi)
     chosen = are_chosen(bounds, model.parameter_names[index])
     if statistic in ("q", "t") and not chosen:

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._chunks import in_chunks
-from nextstat._fit import LOWEST, minimise, require_lowest, require_minimum
+from nextstat._default_bounds import warn_of_bounds
+from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
-from nextstat._problem import Bounds, Fixed, Init, Problem
-from nextstat._profile import INFINITE, ROUNDING, Profile, observe
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
+from nextstat._profile import ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
 from nextstat.exceptions import FitWarning
@@ -91,6 +92,7 @@ def scan(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Scan:
@@ -104,7 +106,7 @@ def scan(
     values : (n,) array_like, optional
         51 values within three errors of the fitted one by default; at a bound, to where the
         profile reaches 9.
-    data, auxdata, init, fixed, bounds, n_starts
+    data, auxdata, init, fixed, bounds, n_starts, max_iterations
         As for `fit`.
     n_jobs, progress
         As for `fit_batch`.
@@ -136,6 +138,7 @@ def scan(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
     )
     points = _default_values(profile) if values is None else check_values(profile, values)
     params = np.empty((len(points), len(profile.best)))
@@ -167,6 +170,8 @@ def scan(
         profile = Profile(model, profile.data, profile.problem, profile.poi, best=better)
         delta = _above_best(profile, params) + height
     delta = np.maximum(delta, 0.0)
+    fits = params[np.isfinite(delta)]
+    warn_of_bounds(model, profile.problem, [profile.best], fits, but=profile.poi, stacklevel=2)
     return Scan(profile.name, points, delta, params, profile.muhat)
 
 
@@ -291,6 +296,7 @@ def cls_scan(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> ClsScan:
     """CLs of asymptotic qtilde tests at several values of the parameter of interest.
 
@@ -298,7 +304,7 @@ def cls_scan(
     ----------
     values : (n,) array_like
         None below 0.
-    data, auxdata, poi, init, fixed, bounds, n_starts
+    data, auxdata, poi, init, fixed, bounds, n_starts, max_iterations
         As for `hypotest`.
 
     Raises
@@ -315,6 +321,7 @@ def cls_scan(
         fixed=fixed,
         bounds=bounds,
         n_starts=n_starts,
+        max_iterations=max_iterations,
         statistic="qtilde",
     )
     points = check_values(observed, values)
@@ -322,6 +329,7 @@ def cls_scan(
         raise ValueError(f"the values start at {points[0]:g}, expected none below 0")
     asimov = asimov_profile(model, observed, 0.0)
     found = [exclusion(mu, observed, asimov) for mu in points]
+    observed.warn_of_bounds(*points, stacklevel=2)
     return ClsScan(
         parameter=observed.name,
         values=points,

@@ -13,6 +13,7 @@ from scipy.special import digamma, erfcx, log_ndtr
 from nextstat import _core
 from nextstat._asimov import AsimovNuisances
 from nextstat._crossing import crossing, first_guess
+from nextstat._fit import without_expectation
 from nextstat._hypotest import check_bounds, deviation, infinite
 from nextstat._limit import asimov_root, cls_excess, limit_targets
 from nextstat._profile import TestStatistic
@@ -43,14 +44,30 @@ def number(value: float, fields: Fields) -> Statistic:
     return Statistic(value, lambda g: {name: float(g) * x for name, x in fields.items()})
 
 
+def excluded(message: str) -> Statistic:
+    """An infinite number, since the data exclude a value outright: it has no derivatives.
+
+    `message` is a warning, and the `FitError` of those who ask for derivatives.
+    """
+    warnings.warn(message, FitWarning, stacklevel=4)
+
+    def pull_back(g: Vector) -> Fields:
+        if np.any(g):
+            raise FitError(f"there are no derivatives: {message}")
+        return {}
+
+    return Statistic(math.inf, pull_back)
+
+
 def nll_at(dataset: Dataset, params: Vector) -> Statistic:
     """The nll at given parameters; its derivatives in them are in "params"."""
     model, data = dataset.model, dataset.profile.data
     nll = _core.nll(model._core, data, params)
     if nll == np.inf:
-        bins = dataset.profile.without_expectation(params)
-        raise FitError(
-            f"the nll is infinite: there are events in {bins}, where these parameters expect none"
+        bins = without_expectation(model, data, params)
+        return excluded(
+            f"the nll is infinite: there are events in {bins}, where these parameters expect none; "
+            "give every bin some background"
         )
     found = Derivatives(model)
     in_params = found.add_nll(data, params, 1.0)
@@ -81,8 +98,6 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
 
     Raises
     ------
-    FitError
-        If q is infinite: the data exclude `mu` outright.
     ValueError
         If `mu` is outside the bounds that the best fit of observed data has.
     """
@@ -91,7 +106,7 @@ def test_statistic(dataset: Dataset, statistic: TestStatistic, mu: float) -> Sta
         check_bounds(profile, mu)
     q = deviation(statistic, mu, profile)
     if q == np.inf:
-        raise FitError(infinite(profile, mu))
+        return excluded(infinite(profile, mu))
     found = Derivatives(dataset.model)
     in_mu = 0.0
     conditional = profile.at(mu) if q > 0.0 else None
@@ -112,6 +127,8 @@ def root(statistic: Statistic, name: str, least: float = _LEAST_ROOT) -> Statist
     root, rounding is all they are.
     """
     r = math.sqrt(statistic.value)
+    if r == math.inf:
+        return statistic
     return Statistic(r, lambda g: statistic.pull_back(g * _in_root(r, name, least)))
 
 
@@ -132,6 +149,8 @@ def _in_root(r: float, name: str, least: float) -> float:
 def expected_log_cls(asimov: Dataset, mu: float) -> Statistic:
     """Logarithm of the median CLs, 2 [1 - Phi(sqrt(qA))] (arXiv:1007.1727, section 4)."""
     r, pull_back = root(test_statistic(asimov, "qtilde", mu), "qmu")
+    if r == math.inf:
+        return Statistic(-math.inf, pull_back)
     in_r = -_in_log_ndtr(-float(r))
     return Statistic(float(log_ndtr(-r)) + math.log(2.0), lambda g: pull_back(g * in_r))
 
@@ -142,6 +161,8 @@ def observed_log_cls(observed: Dataset, mu: float, nuisances: AsimovNuisances) -
     q, pull_back_q = root(test_statistic(observed, "qtilde", mu), "qmu")
     qa, pull_back_qa = root(test_statistic(asimov, "qtilde", mu), "qmu of the Asimov data")
     r, ra = float(q), float(qa)
+    if r == math.inf:
+        return Statistic(-math.inf, pull_back_q)
     if r > ra > 0.0:  # positions in the normal distributions, and their derivatives in r and ra
         tested, alternative = -0.5 * (r * r / ra + ra), 0.5 * (ra - r * r / ra)
         x = r / ra

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -75,15 +76,18 @@ class Templates:
         Nominal or with any one of the variations it is zero or less; or it is smaller than its
         uncertainty from simulation, as where weights cancel; or than one simulated event.
         """
-        background, variance = self.background, self.background_variance
-        bad = (background <= 0.0) | (background < self.one_event)
-        bad |= variance > (1.0 + 1e-9) * background**2
+        return _unsupported(self._backgrounds(), self.one_event)
+
+    def _backgrounds(self) -> Vector:
+        """Background, its variance, and the background with each variation, (n_bins, ...)."""
+        background = self.background
+        rows = [background, self.background_variance]
         for of_sample in self.varied.values():
             for side in (0, 1):
                 backgrounds = ((k, x) for k, x in of_sample.items() if not self.is_signal[k])
                 shift = [x[side] - self.nominal[k] for k, x in backgrounds]
-                bad |= background + np.sum(shift, axis=0) <= 1e-9 * background
-        return bad
+                rows.append(background + np.sum(shift, axis=0))
+        return np.stack(rows, axis=1)
 
     def merged(self, edges: Vector) -> tuple[Templates, Vector]:
         """With each unsupported bin joined to the neighbour that expects less background.
@@ -105,14 +109,8 @@ class Templates:
                     f"{content.sum():g} {what} events are expected between {edges[0]:g} and "
                     f"{edges[-1]:g}, expected more than 0: check lo, hi and the weights"
                 )
-        templates, first = self, np.arange(len(edges) - 1)
-        while len(first) > 1 and (bad := templates.unsupported()).any():
-            background = templates.background
-            k = int(np.where(bad, background, np.inf).argmin())
-            last = len(first) - 1
-            to_left = k == last or (k > 0 and background[k - 1] <= background[k + 1])
-            kept = np.delete(np.arange(len(first)), k if to_left else k + 1)
-            templates, first = templates.rebinned(kept), first[kept]
+        first = _supported_bins(self._backgrounds(), self.one_event)
+        templates = self if len(first) == len(edges) - 1 else self.rebinned(first)
         return templates, np.concatenate([edges[first], edges[-1:]])
 
     def rebinned(self, first: npt.NDArray[np.intp]) -> Templates:
@@ -125,6 +123,50 @@ class Templates:
             np.add.reduceat(x, first, axis=1) for x in (self.nominal, self.variance)
         )
         return replace(self, nominal=nominal, variance=variance, varied=varied)
+
+
+def _unsupported(bins: Vector, one_event: float) -> npt.NDArray[np.bool_]:
+    """Which bins, (..., rows) as `_backgrounds` has them, may have no background, (...)."""
+    background, variance, varied = bins[..., 0], bins[..., 1], bins[..., 2:]
+    bad = (background <= 0.0) | (background < one_event)
+    bad |= variance > (1.0 + 1e-9) * background**2
+    found: npt.NDArray[np.bool_] = bad | (varied <= 1e-9 * background[..., None]).any(axis=-1)
+    return found
+
+
+def _supported_bins(bins: Vector, one_event: float) -> npt.NDArray[np.intp]:
+    """First bin of each group of neighbours that together have background for sure.
+
+    The unsupported bin that expects least goes first, to the neighbour that expects less. A heap
+    knows which it is, so that a million bins take seconds.
+    """
+    n = len(bins)
+    before, after = list(range(-1, n - 1)), list(range(1, n + 1))  # -1 and n: none
+    bad = [bool(flag) for flag in _unsupported(bins, one_event)]
+    empty = [not flag for flag in np.ravel(bins.any(axis=1))]  # joining such a bin changes nothing
+    content = [float(yields) for yields in bins[:, 0]]
+    changes = [0] * n  # -1 where merged away
+    heap = [(content[k], k, 0) for k in range(n) if bad[k]]
+    heapq.heapify(heap)
+    while heap:
+        _, k, change = heapq.heappop(heap)
+        left, right = before[k], after[k]
+        if change != changes[k] or (left < 0 and right == n):
+            continue
+        to_left = right == n or (left >= 0 and content[left] <= content[right])
+        k, gone = (left, k) if to_left else (k, right)
+        if not empty[gone]:
+            bins[k] += bins[gone]
+            content[k] = float(bins[k, 0])
+            bad[k] = bad[gone] if empty[k] else bool(_unsupported(bins[k], one_event))
+            empty[k] = False
+        changes[k], changes[gone] = changes[k] + 1, -1
+        after[k] = after[gone]
+        if after[k] < n:
+            before[after[k]] = k
+        if bad[k]:
+            heapq.heappush(heap, (content[k], k, changes[k]))
+    return np.flatnonzero(np.array(changes) >= 0)
 
 
 def mirrored(nominal: Vector, shape: Vector, given: tuple[str, ...]) -> Vector:

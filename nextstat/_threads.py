@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 
@@ -14,15 +15,16 @@ from nextstat._options import check_integer
 def set_num_threads(n: int) -> None:
     """Let parallel work use `n` threads; 0 restores the default, one per available processor.
 
-    The only global state of the library. Results do not depend on it. A process forked after
-    threads were started works on one thread.
+    The only global state of the library. Results do not depend on it. More than four for each
+    processor, or 64, are as many as that. A process forked after threads were started works on one
+    thread.
 
     Raises
     ------
     TypeError, ValueError
         If `n` is no integer, or negative.
     """
-    _core.set_num_threads(check_integer(n, "n", 0))
+    _core.set_num_threads(_at_most_useful(check_integer(n, "n", 0)))
 
 
 def get_num_threads() -> int:
@@ -40,7 +42,12 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
         raise ValueError("n_jobs is 0, expected a positive number, or -1 for all processors")
     if n_jobs < 0:
         return max(1, _core.num_threads() + 1 + int(n_jobs))
-    return int(n_jobs)
+    return _at_most_useful(int(n_jobs))
+
+
+def _at_most_useful(n: int) -> int:
+    """So many threads, or as many as a system starts with ease and none could gain from."""
+    return min(n, max(64, 4 * (os.cpu_count() or 1)))
 
 
 def threads_here() -> int:

@@ -15,10 +15,19 @@ import numpy.typing as npt
 
 from nextstat import _core
 from nextstat._chunks import done_before, in_chunks
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_problem
+from nextstat._problem import (
+    MAX_ITERATIONS,
+    Bounds,
+    Fixed,
+    Init,
+    Problem,
+    check_model,
+    make_problem,
+)
 from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
@@ -113,6 +122,7 @@ def fit_batch(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> FitBatch:
@@ -125,7 +135,7 @@ def fit_batch(
         Events, and auxiliary measurements, one dataset per row.
     auxdata : (n_aux,) or (n, n_aux) array_like, optional
         Auxiliary measurements of all or of each; the model's by default.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `fit`. By default the fits start from the fit of the mean of all datasets; one that
         fails starts again from the model's starting values.
     n_jobs : int, optional
@@ -146,14 +156,17 @@ def fit_batch(
     """
     check_model(model)
     rows = _rows(model, data, auxdata)
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     usable = rows[np.isfinite(rows).all(axis=1) & (rows[:, : model.n_bins] >= 0.0).all(axis=1)]
     start = problem.init
     if init is None and len(usable) > 1:
         mean = minimise(model, model._data(usable.mean(axis=0)), problem)
         start = mean.values if mean.status == 0 else start
-    task = partial(_fit_rows, model, rows, problem, start, free_poi(model, problem, bounds))
-    return _batch(model, task, len(rows), n_jobs, progress)
+    poi = free_poi(model, problem, bounds)
+    task = partial(_fit_rows, model, rows, problem, start, poi)
+    batch = _batch(model, task, len(rows), n_jobs, progress)
+    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi, stacklevel=2)
+    return batch
 
 
 def fit_toys(
@@ -166,6 +179,7 @@ def fit_toys(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
     n_jobs: int | None = None,
     progress: bool = False,
     on_chunk: Callable[[FitBatch], object] | None = None,
@@ -182,7 +196,7 @@ def fit_toys(
     seed : int, optional
         0 <= seed < 2**64. A seed gives the same toys on any number of threads or workers, two
         seeds have none in common. Drawn from the system if None; see `FitBatch.seed`.
-    init, fixed, bounds, n_starts
+    init, fixed, bounds, n_starts, max_iterations
         As for `fit`; the fits start at `params` by default.
     n_jobs, progress
         As for `fit_batch`.
@@ -204,12 +218,14 @@ def fit_toys(
     """
     check_model(model)
     n_toys, seed = check_integer(n_toys, "n_toys"), check_seed(seed)
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     truth = _truth(model, params, problem, bounds)
     start = problem.start(truth).init if init is None else problem.init
     poi = free_poi(model, problem, bounds)
     task = partial(_fit_toys, model, truth, seed, problem, start, poi)
-    return _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
+    batch = _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
+    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi, stacklevel=2)
+    return batch
 
 
 def toy_data(

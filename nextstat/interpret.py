@@ -14,9 +14,10 @@ from nextstat._breakdown import (
     fix_budget,
     groups_of,
 )
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._free_bounds import wider_bounds
 from nextstat._options import check_integer
-from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
@@ -69,6 +70,7 @@ def rank_impact(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> list[dict[str, Any]]:
     """Rank the nuisance parameters by their impact on the parameter of interest.
 
@@ -134,7 +136,7 @@ def rank_impact(
         raise ValueError(f"sort_by is {sort_by!r}, expected one of {list(_SORT_COLUMNS)}")
     if top_n is not None:
         check_integer(top_n, "top_n")
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     fit = _global_fit(model, data, auxdata, problem, poi, bounds)
     if method == "covariance":
         impact = by_covariance(fit)
@@ -192,6 +194,7 @@ def uncertainty_breakdown(
     fixed: Fixed | None = None,
     bounds: Bounds | None = None,
     n_starts: int = 1,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> dict[str, float]:
     """Break the error of the parameter of interest down into its sources.
 
@@ -208,7 +211,7 @@ def uncertainty_breakdown(
         observed and the expected curvature of the likelihood. "fix": how much smaller, in
         quadrature, the error is with the group fixed; such parts do not add up if groups are
         correlated.
-    data, auxdata, poi, init, fixed, bounds, n_starts
+    data, auxdata, poi, init, fixed, bounds, n_starts, max_iterations
         As for `rank_impact`.
 
     Returns
@@ -225,7 +228,7 @@ def uncertainty_breakdown(
     """
     if method not in ("auxdata", "fix"):
         raise ValueError(f"method is {method!r}, expected 'auxdata' or 'fix'")
-    problem = make_problem(model, init, fixed, bounds, n_starts)
+    problem = make_problem(model, init, fixed, bounds, n_starts, max_iterations)
     fit = _global_fit(model, data, auxdata, problem, poi, bounds)
     members = groups_of(model, fit.nuisances, groups)
     total = float(fit.errors[fit.poi])
@@ -308,4 +311,6 @@ def _global_fit(
 ) -> GlobalFit:
     index = poi_index(model, poi)
     chosen = are_chosen(bounds, model.parameter_names[index])
-    return GlobalFit(model, model._data(data, auxdata), problem, index, free_bounds=not chosen)
+    fit = GlobalFit(model, model._data(data, auxdata), problem, index, free_bounds=not chosen)
+    warn_of_bounds(model, problem, [fit.values], but=index, stacklevel=3)
+    return fit

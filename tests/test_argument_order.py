@@ -21,6 +21,8 @@ WRONG: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "hypotest of data": (nextstat.hypotest, (DATA, MODEL)),
     "fit": (nextstat.fit, (DATA, MODEL)),
     "fit of a list": (nextstat.fit, (DATA.tolist(), MODEL)),
+    "hypotest as pyhf's": (nextstat.hypotest, (1.0, DATA, MODEL)),
+    "upper_limit as pyhf's": (nextstat.upper_limit, (DATA, MODEL, [0.5, 1.0])),
     "upper_limit": (nextstat.upper_limit, (DATA, MODEL)),
     "significance": (nextstat.significance, (DATA, MODEL)),
     "asimov_data": (nextstat.asimov_data, (1.0, MODEL)),
@@ -51,6 +53,13 @@ def test_the_advice_works() -> None:
     assert nextstat.fit(MODEL, DATA).converged
     assert 0.0 <= nextstat.hypotest(MODEL, 1.0, data=DATA).cls <= 1.0
     assert nextstat.upper_limit(MODEL, 0.9, data=DATA).observed > 0.0
+
+
+@pytest.mark.parametrize("function", [nextstat.hypotest, nextstat.upper_limit])
+def test_more_than_the_model_and_a_number(function: Call) -> None:
+    """Data by position, after a model that is in its place."""
+    with pytest.raises(TypeError, match=r"found 1 more by position .* ndarray: .* are keywords"):
+        function(MODEL, 0.9, DATA)
 
 
 def test_data_as_the_tested_value() -> None:

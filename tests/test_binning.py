@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import combinations
 
 import numpy as np
@@ -130,6 +131,53 @@ def test_merged_bins_expect_background(data: st.DataObject, background: list[flo
         assert not merged.unsupported().any()
     if not fine.unsupported().any():
         assert merged is fine
+
+
+def one_at_a_time(templates: Templates) -> list[int]:
+    """The definition of `merged`, all bins looked at again after each: first bins of the groups."""
+    first = list(range(templates.nominal.shape[1]))
+    while len(first) > 1 and (bad := templates.unsupported()).any():
+        b = templates.background
+        k = int(np.where(bad, b, np.inf).argmin())
+        to_left = k == len(first) - 1 or (k > 0 and b[k - 1] <= b[k + 1])
+        gone = k if to_left else k + 1
+        templates = templates.rebinned(np.delete(np.arange(len(first)), gone))
+        del first[gone]
+    return first
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 30),
+    mean=st.sampled_from([0.1, 0.5, 3.0]),
+    one_event=st.sampled_from([0.0, 1.0]),
+)
+def test_bins_are_merged_in_order(seed: int, n: int, mean: float, one_event: float) -> None:
+    """Small integers: ties, empty bins and negative ones."""
+    rng = np.random.default_rng(seed)
+    nominal = 1.0 * rng.poisson(mean, (3, n)) - rng.poisson(0.1, (3, n))
+    varied = {
+        name: {k: np.maximum(nominal[k] + rng.integers(-2, 2, (2, n)), 0.0) for k in samples}
+        for name, samples in (("a", (0, 1)), ("b", (2,)))
+    }
+    is_signal = np.array([True, False, False])
+    variance = rng.choice([0.1, 1.0]) * np.abs(nominal)
+    fine = Templates(("s", "b", "c"), is_signal, nominal, variance, varied, {}, one_event=one_event)
+    if nominal[0].sum() > 0.0 and nominal[1:].sum() > 0.0:
+        assert fine.merged(np.arange(n + 1.0))[1].tolist() == [*one_at_a_time(fine), n]
+
+
+def test_many_more_bins_than_events() -> None:
+    """A hundred thousand bins take a second, not minutes."""
+    rng = np.random.default_rng(1)
+    X = np.concatenate([rng.normal(0.0, 1.0, 500), rng.normal(1.0, 0.5, 100)])[:, None]
+    y = ["b"] * 500 + ["signal"] * 100
+    analysis = nextstat.HistFactoryEstimator(n_bins=100_000, staterror=False)
+    started = time.perf_counter()
+    with pytest.warns(nextstat.WorkspaceWarning, match="were merged with a neighbour"):
+        analysis.fit(X, y)
+    assert time.perf_counter() - started < 30.0
+    assert 2 < len(analysis.edges_) < 600
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 2000), n_bins=st.integers(1, 30))

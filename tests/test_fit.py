@@ -186,11 +186,9 @@ def test_degenerate_factors() -> None:
     assert not result.converged
     assert result.status == "singular"
     assert np.isnan(result.errors).all()
-    with (
-        pytest.warns(FitWarning, match=r"do not determine 'mu', 'nu' in the global fit"),
-        pytest.warns(FitWarning, match=r"do not determine 'nu' in the fit with mu=0"),
-    ):
+    with pytest.warns(FitWarning, match=r"do not determine 'mu', 'nu' in the global fit") as told:
         test = nextstat.hypotest(model, 0.5)
+    assert len(told) == 1
     assert test.test_statistic == pytest.approx(0.0, abs=1e-9)  # nu makes up for any mu
 
 

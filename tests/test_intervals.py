@@ -135,6 +135,7 @@ def test_interval_keeps_the_problem_of_its_fit() -> None:
     assert 2 * (SMALL.nll(values, data) - alone.nll) == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:bounds that nobody chose")
 @pytest.mark.parametrize("seed", [742, 545, 1002])
 def test_interval_and_contour_of_the_lower_minimum(seed: int) -> None:
     """A fit that stopped in a higher minimum, from which a scan finds the lower one."""

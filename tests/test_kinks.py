@@ -191,6 +191,7 @@ def above_better_side(seed: int) -> float:
     return result.nll - min(sides_of(model))
 
 
+@pytest.mark.filterwarnings("ignore:bounds that nobody chose")
 def test_the_better_side_of_a_kink_is_found() -> None:
     """All but 14 of 6,000 such fits find it; 36 did not, when only folds led beyond kinks."""
     above = np.array([above_better_side(seed) for seed in range(1500)])

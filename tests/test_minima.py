@@ -114,7 +114,7 @@ def test_many_equal_variations_take_few_steps(n_equal: int) -> None:
     modifiers = [normsys(f"a{k}", 1.05, 1.05) for k in range(n_equal)]
     samples = [sample("s", [5.0, 2.0], normfactor("mu")), sample("b", [5e4, 5e4], *modifiers)]
     model = nextstat.from_pyhf(one_channel(samples, [5.6e4, 5.5e4]))
-    fit = nextstat.fit(model, n_starts=1)
+    fit = nextstat.fit(model, n_starts=1, bounds={"mu": (0.0, 10.0)})
     assert fit.converged
     assert fit.nll <= lowest(model, model._observed, make_problem(model), 40) + 1e-6
 

@@ -175,7 +175,8 @@ def test_a_start_that_has_to_be_worked_out() -> None:
     with pytest.raises(WorkspaceError, match="add up to -10"):
         load(document)
     document["measurements"][0]["config"]["parameters"] = [{"name": "k", "inits": [0.8]}]
-    assert nextstat.fit(nextstat.from_pyhf(document)).converged
+    model = nextstat.from_pyhf(document)
+    assert nextstat.fit(model, bounds={"mu": (0.0, 10.0)}).converged
 
 
 # Luminosity ---------------------------------------------------------------------------------------

@@ -350,7 +350,7 @@ def test_eight_threads_rank(model: nextstat.HistFactoryModel) -> None:
             assert columns(rows) == expected
 
 
-@pytest.mark.parametrize("n_jobs", [2, 3, 8, -1, None])
+@pytest.mark.parametrize("n_jobs", [2, 3, 8, 10**6, -1, None])
 def test_rank_for_any_n_jobs(model: nextstat.HistFactoryModel, n_jobs: int | None) -> None:
     """The ranking does not depend on `n_jobs`."""
     expected = columns(interpret.rank_impact(model, n_jobs=1))
@@ -380,6 +380,9 @@ def test_num_threads() -> None:
     with pytest.raises(ValueError, match="n is -1, expected at least 0"):
         nextstat.set_num_threads(-1)
     assert nextstat.get_num_threads() == 5
+    most = max(64, 4 * (os.cpu_count() or 1))
+    nextstat.set_num_threads(10**6)
+    assert nextstat.get_num_threads() == most
     nextstat.set_num_threads(0)
     assert nextstat.get_num_threads() == default
 

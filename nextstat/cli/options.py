@@ -26,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _STDIN = "-"
 _NONE = "none"
 
-Settings = dict[str, Any]  # fixed=, bounds=, n_starts= of the library's functions
+Settings = dict[str, Any]  # fixed=, bounds= and so on, of the library's functions
 
 
 # Values -----------------------------------------------------------------------------------------
@@ -221,6 +221,11 @@ _n_starts = click.option(
     show_default=True,
     help="Least number of starting points of each fit; more are tried where they may help.",
 )
+_max_iterations = click.option(
+    "--max-iterations",
+    type=int,
+    help="Most steps of each fit from each of its starting points; 500 by default.",
+)
 groups = click.option(
     "--group",
     "groups",
@@ -323,7 +328,7 @@ def model(command: Command) -> Command:
 
 
 def settings(command: Command) -> Command:
-    """`--fix`, `--bounds`, `--n-starts`, as `settings` for the library's functions.
+    """`--fix`, `--bounds` and so on, as `settings` for the library's functions.
 
     To stand below `model`, which it needs.
     """
@@ -335,12 +340,15 @@ def settings(command: Command) -> Command:
         fix: Sequence[str],
         bounds: dict[str, tuple[float, float]] | None,
         n_starts: int,
+        max_iterations: int | None,
         **others: Any,
     ) -> Any:
         settings = {"fixed": _fixed(model, fix), "bounds": bounds, "n_starts": n_starts}
+        if max_iterations is not None:
+            settings["max_iterations"] = max_iterations
         return command(model=model, settings=settings, **others)
 
-    decorated: Command = _all(_fix, _bounds, _n_starts)(with_settings)  # type: ignore[assignment]
+    decorated: Command = _all(_fix, _bounds, _n_starts, _max_iterations)(with_settings)  # type: ignore[assignment]
     return decorated
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from nextstat._asimov import AsimovNuisances
 from nextstat._limit import limit_level
 from nextstat._model_templates import ModelTemplates
-from nextstat._problem import Bounds, Fixed, Init, check_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset
 from nextstat._statistics import (
@@ -52,7 +52,7 @@ class HistFactoryLayer:
     model : HistFactoryModel
     poi : str, optional
         Another parameter as parameter of interest.
-    init, fixed, bounds
+    init, fixed, bounds, n_starts, max_iterations
         As for `nextstat.fit`; `init` moves the start of fits, not the nominal values of Asimov
         data.
     warm_start : bool
@@ -85,7 +85,8 @@ class HistFactoryLayer:
     at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All methods
     raise
 
-    - `FitError` if a fit did not converge, or a statistic is infinite;
+    - `FitError` if a fit did not converge, or for derivatives of what is infinite: statistics of
+      values that the data exclude outright, which warn;
     - `ValueError` for shapes that do not fit, numbers that are not finite, and bins whose samples
       add up to less than 0, and data that are passed but not used; `KeyError` for unknown names;
       `TypeError` for what is no tensor.
@@ -99,23 +100,24 @@ class HistFactoryLayer:
         init: Init | None = None,
         fixed: Fixed | None = None,
         bounds: Bounds | None = None,
+        n_starts: int = 1,
+        max_iterations: int = MAX_ITERATIONS,
         warm_start: bool = True,
     ) -> None:
-        self._start(ModelTemplates(check_model(model)), None, poi, init, fixed, bounds, warm_start)
+        options = {"init": init, "fixed": fixed, "bounds": bounds}
+        options |= {"n_starts": n_starts, "max_iterations": max_iterations}
+        self._start(ModelTemplates(check_model(model)), None, poi, options, warm_start)
 
     def _start(
         self,
         templates: ModelTemplates,
         histograms: Histograms | None,
         poi: str | None,
-        init: Init | None,
-        fixed: Fixed | None,
-        bounds: Bounds | None,
+        options: dict[str, Any],
         warm_start: bool,
     ) -> None:
         self._histograms = histograms
         bound = None if histograms is None else histograms.tensors
-        options = {"init": init, "fixed": fixed, "bounds": bounds}
         self._fits = LayerFits(
             templates, bound, poi_index(templates.model, poi), options, warm_start
         )
@@ -133,6 +135,8 @@ class HistFactoryLayer:
         init: Init | None = None,
         fixed: Fixed | None = None,
         bounds: Bounds | None = None,
+        n_starts: int = 1,
+        max_iterations: int = MAX_ITERATIONS,
         warm_start: bool = True,
     ) -> HistFactoryLayer:
         """A model of one channel straight from histograms, all of them tensors.
@@ -155,7 +159,7 @@ class HistFactoryLayer:
             bin; the signal has its own.
         interpolation : (str, str)
             As for `nextstat.from_pyhf`.
-        init, fixed, bounds, warm_start
+        init, fixed, bounds, n_starts, max_iterations, warm_start
             As for `HistFactoryLayer`.
 
         Returns
@@ -173,7 +177,9 @@ class HistFactoryLayer:
             signal, background, variations, norm_systematics, staterror, interpolation
         )
         layer = cls.__new__(cls)
-        layer._start(histograms.templates(), histograms, None, init, fixed, bounds, warm_start)
+        options = {"init": init, "fixed": fixed, "bounds": bounds}
+        options |= {"n_starts": n_starts, "max_iterations": max_iterations}
+        layer._start(histograms.templates(), histograms, None, options, warm_start)
         return layer
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextstat._default_bounds import warn_of_bounds
 from nextstat._model_templates import ModelTemplates
 from nextstat._problem import are_chosen, make_problem, own_options
 from nextstat._sensitivity import Dataset, Fields
@@ -39,7 +40,7 @@ class LayerFits:
     poi : int
         Parameter of interest.
     options : dict
-        "init", "fixed" and "bounds", as for `nextstat.fit`.
+        "init", "fixed", "bounds", "n_starts" and "max_iterations", as for `nextstat.fit`.
     warm_start : bool
         Whether fits start where those of the last call ended.
     """
@@ -150,7 +151,25 @@ class LayerFits:
 
             return value, to_inputs
 
-        return evaluate(compute, {**inputs, **more}, shapes)
+        found = evaluate(compute, {**inputs, **more}, shapes)
+        if name != "limit" or not self.differentiates(templates):
+            self._warn_of_bounds(found if name == "limit" else None)
+        return found
+
+    def _warn_of_bounds(self, limits: Tensor | None) -> None:
+        """Warn of bounds that nobody chose, where they stop fits; of limits, those that count."""
+        conditional: list[Vector] = []
+        for index, profile in self._profiles.items():
+            values = profile.conditional if limits is None else (limits.reshape(-1)[index].item(),)
+            conditional += profile.made_at(*values)
+        warn_of_bounds(
+            self.templates.model,
+            self._profiles[0].problem,
+            [profile.best for profile in self._profiles.values()],
+            conditional,
+            but=self.poi,
+            stacklevel=4,
+        )
 
     def _profile(
         self,

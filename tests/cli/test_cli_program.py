@@ -31,6 +31,7 @@ from command_line import (
 )
 
 import nextstat
+from nextstat._problem import MAX_ITERATIONS
 from nextstat.cli.commands import program
 from nextstat.datasets import make_workspace
 
@@ -85,6 +86,14 @@ def test_usage(file: Path, arguments: list[str]) -> None:
 def test_n_starts(file: Path) -> None:
     """Values the library refuses."""
     assert "n_starts is 0" in fail("fit", file, "--n-starts", 0)
+
+
+def test_max_iterations(file: Path) -> None:
+    """The message names the option by the word that both Python and commands use."""
+    assert "raise max_iterations" in fail("significance", file, "--max-iterations", 1)
+    succeed("significance", file, "--max-iterations", 300)
+    assert "max_iterations is 0" in fail("fit", file, "--max-iterations", 0)
+    assert f"{MAX_ITERATIONS} by default" in " ".join(succeed("fit", "--help").stdout.split())
 
 
 def test_internal_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
