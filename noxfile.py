@@ -86,9 +86,9 @@ SANITIZED = [
 def sanitize(session: nox.Session, sanitizer: str) -> None:
     """Run tests on a core built with sanitizers; needs Clang and its OpenMP, on Linux."""
     clang = {"CC": os.environ.get("CC", "clang"), "CXX": os.environ.get("CXX", "clang++")}
-    define = f"cmake.define.NEXTSTAT_SANITIZE={sanitizer}"
-    session.install(".[test]", "--config-settings", define, env=clang)
     name = "tsan" if sanitizer == "thread" else "asan"
+    settings = [f"cmake.define.NEXTSTAT_SANITIZE={sanitizer}", f"build-dir=build/{name}"]
+    session.install(".[test]", *(f"--config-settings={each}" for each in settings), env=clang)
     resources = session.run(
         clang["CXX"], "-print-resource-dir", external=True, silent=True, env=clang
     )
