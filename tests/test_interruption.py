@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import nextstat
-from nextstat import FitWarning, HistFactoryModel, _core
+from nextstat import FitWarning, HistFactoryModel, _core, _smooth, histogram
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,24 @@ def test_within_a_second(large: HistFactoryModel, name: str) -> None:
         time.sleep(0.01)
     assert threading.active_count() <= n_threads  # nor do others go on
     assert time.perf_counter() - coming.sent < 2.0
+
+
+EVENTS = np.broadcast_to(np.float32(0.4), 2 * 10**9)  # which take no memory
+EDGES = np.linspace(0.0, 1.0, 6)
+OF_EVENTS: dict[str, Callable[[], object]] = {
+    "histogram": lambda: histogram.fill_histogram(EVENTS, EDGES),
+    "smooth": lambda: _smooth.smooth_histogram(EVENTS[: 3 * 10**7], EDGES, bandwidth=0.1),
+    "softmax": lambda: _smooth.softmax_histogram(
+        np.broadcast_to(EDGES, (10**9, 6)), temperature=1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_EVENTS)
+def test_within_a_second_of_many_events(name: str) -> None:
+    with interrupted(0.4) as coming, pytest.raises(KeyboardInterrupt):
+        OF_EVENTS[name]()
+    assert time.perf_counter() - coming.sent < 1.0
 
 
 def test_inverses(large: HistFactoryModel) -> None:
