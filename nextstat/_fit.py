@@ -160,8 +160,14 @@ def require_lowest(
 def undetermined(
     model: HistFactoryModel, data: _core.Data, minimum: _core.Minimum
 ) -> tuple[str, ...]:
-    """Names of the free parameters along which the nll is flat at a minimum."""
-    free = np.flatnonzero(~minimum.held)
+    """Names of the free parameters along which the nll is flat at a minimum.
+
+    That which the core names may be held at a bound, against which nothing presses it.
+    """
+    moving = ~minimum.held
+    if minimum.undetermined >= 0:
+        moving[minimum.undetermined] = True
+    free = np.flatnonzero(moving)
     hessian = _core.nll_hessian(model._core, data, minimum.values)[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(hessian)))
     dead = scale <= _FLAT * scale.max(initial=0.0)
