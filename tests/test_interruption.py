@@ -93,7 +93,9 @@ def test_within_a_second(large: HistFactoryModel, name: str) -> None:
     with interrupted(0.7) as coming, pytest.raises(KeyboardInterrupt):
         LONG[name](large)
     assert time.perf_counter() - coming.sent < A_SECOND
-    while threading.active_count() > n_threads and time.perf_counter() - coming.sent < 5.0 * A_SECOND:
+    while (
+        threading.active_count() > n_threads and time.perf_counter() - coming.sent < 5.0 * A_SECOND
+    ):
         time.sleep(0.01)
     assert threading.active_count() <= n_threads  # nor do others go on
     assert time.perf_counter() - coming.sent < 2.0 * A_SECOND
