@@ -239,8 +239,18 @@ bool Minimizer::leave_saddle() {
 }
 
 // At a stationary point with an indefinite Hessian: down the negative curvature, if there is any.
+// None is left where the step ends at the bound of a parameter that hardly anything depends on.
 bool Minimizer::escape_saddle() {
-  if (quadratic_.factorise_undamped()) return false;
+  if (quadratic_.factorise_undamped()) {
+    int flattest = -1;
+    for (int i = 0; i < model_.n_params; ++i) {
+      if (!point.held[i] || range_.frozen[i]) continue;
+      const double curvature = quadratic_.diagonal(i);
+      if (flattest < 0 || curvature < quadratic_.diagonal(flattest)) flattest = i;
+    }
+    point.undetermined = flattest < 0 ? -1 : model_.external[flattest];
+    return false;
+  }
   point.undetermined = model_.external[point.factor.failed];
   if (!quadratic_.descend_curvature()) return false;
   if (quadratic_.slope() > 0.0) quadratic_.reverse();

@@ -181,9 +181,13 @@ def undetermined(
 ) -> tuple[str, ...]:
     """Names of the free parameters along which the nll is flat at a minimum.
 
-    Where that are only such as could leave a bound, the one that the core came upon.
+    The one that the core came upon may be held at a bound, against which nothing presses it; it is
+    named where there are no others.
     """
-    free = np.flatnonzero(~minimum.held)
+    moving = ~minimum.held
+    if minimum.undetermined >= 0:
+        moving[minimum.undetermined] = True
+    free = np.flatnonzero(moving)
     hessian = _core.nll_hessian(model._core, data, minimum.values)[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(hessian)))
     dead = scale <= _FLAT * scale.max(initial=0.0)

@@ -50,6 +50,16 @@ cdef inline Py_ssize_t block_begin(Py_ssize_t block, Py_ssize_t n_blocks,
     return n_events // n_blocks * block + min(block, n_events % n_blocks)
 
 
+cdef inline Py_ssize_t blocks_at_once(Py_ssize_t n_blocks, Py_ssize_t n_events, Py_ssize_t work,
+                                      int n_threads) noexcept nogil:
+    """Number of blocks between two looks for Ctrl-C, which take about 0.1 s.
+
+    An event takes `work` times as long as one that is only put into its bin.
+    """
+    cdef Py_ssize_t in_time = 20_000_000 * n_threads // max(1, work)
+    return max(n_threads, in_time // max(1, n_events // n_blocks))
+
+
 cdef class Bins:
     cdef Grid grid
     cdef const int[::1] base

@@ -4,6 +4,7 @@
 import numpy as np
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from cython cimport floating
 from cython.parallel cimport prange
 
@@ -139,12 +140,16 @@ def fill(const floating[:] x, const weight_type[:] weight, const int[:] group, B
     """
     cdef Py_ssize_t n_events = x.shape[0], n_slots = bins.n_slots, b
     cdef Py_ssize_t n_blocks = block_count(n_events, n_groups * n_slots, 32768)
+    cdef Py_ssize_t at_once = blocks_at_once(n_blocks, n_events, 1, n_threads), first, last
     cdef Grid grid = bins.grid
     partial = np.zeros((n_blocks, n_groups, n_slots, 2))
     cdef double[:, ::1] sums = partial.reshape(n_blocks, -1)
     cdef bint valid = True
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        valid &= fill_block(x, weight, group, n_groups, n_slots, grid,
-                            block_begin(b, n_blocks, n_events),
-                            block_begin(b + 1, n_blocks, n_events), &sums[b, 0])
+    for first in range(0, n_blocks, at_once):
+        PyErr_CheckSignals()
+        last = min(first + at_once, n_blocks)
+        for b in prange(first, last, nogil=True, schedule="dynamic", num_threads=n_threads):
+            valid &= fill_block(x, weight, group, n_groups, n_slots, grid,
+                                block_begin(b, n_blocks, n_events),
+                                block_begin(b + 1, n_blocks, n_events), &sums[b, 0])
     return partial.sum(axis=0), bool(valid)

@@ -18,6 +18,7 @@ from nextstat.exceptions import WorkspaceError
 
 Value: TypeAlias = int | float | str
 
+_DEPTH = 4  # of a sample in a workspace
 _ROOT = "patch"  # what messages call a patch set, as they do a patch
 
 
@@ -185,12 +186,15 @@ class PatchSet:
         WorkspaceError
             If a digest is that of another workspace.
         """
+        hashes = {name: hashlib.new(name, usedforsecurity=False) for name in self.digests}
         try:
-            text = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
+            for text in _sorted(document, _DEPTH):
+                for each in hashes.values():
+                    each.update(text.encode())
         except RecursionError:
             raise WorkspaceError("$: not a workspace: nested too deeply") from None
         for algorithm, expected in self.digests.items():
-            found = hashlib.new(algorithm, text, usedforsecurity=False).hexdigest()
+            found = hashes[algorithm].hexdigest()
             if found != expected.lower():
                 raise WorkspaceError(
                     f"{_ROOT}.metadata.digests.{algorithm}: the patch set is for another "
@@ -200,6 +204,24 @@ class PatchSet:
                     "alone, patch=patch_set[name] with patch_set = "
                     "nextstat.workspace.PatchSet(...)"
                 )
+
+
+def _sorted(value: Any, depth: int) -> Iterator[str]:
+    """JSON text with sorted keys, in pieces: objects and arrays down to a depth are taken apart.
+
+    Between pieces, Ctrl-C is heard.
+    """
+    if depth == 0 or not value or not isinstance(value, dict | list):
+        yield json.dumps(value, sort_keys=True, ensure_ascii=False)
+        return
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    for i, item in enumerate(sorted(value) if isinstance(value, dict) else value):
+        yield ", " if i else opening
+        if isinstance(value, dict):
+            yield json.dumps(item, ensure_ascii=False) + ": "
+            item = value[item]
+        yield from _sorted(item, depth - 1)
+    yield closing
 
 
 def _pieces(

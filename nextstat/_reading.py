@@ -27,6 +27,8 @@ Readable: TypeAlias = "str | bytes | os.PathLike[str] | IO[bytes] | IO[str]"
 
 MAX_BYTES = 2**28  # four times the largest published file, 57 MB
 
+AT_ONCE = 2**24  # bytes that are decoded in one go, of 0.2 s, in which Ctrl-C is not heard
+
 _MARK = codecs.BOM_UTF8
 _CHUNK = 2**20
 
@@ -136,7 +138,7 @@ def parse(text: bytes, root: str = "$") -> Any:
     Integers stay integers: digests are of documents as they are written.
     """
     try:
-        msgspec.json.decode(text)  # is strict: no NaN, no 1e999, no lone surrogates
+        _check_strictly(text)
         return json.loads(text, object_pairs_hook=_distinct)
     except WorkspaceError as error:
         raise WorkspaceError(str(error).replace("$", root, 1)) from None
@@ -159,6 +161,20 @@ def parse(text: bytes, root: str = "$") -> Any:
     except RecursionError:
         raise WorkspaceError(f"{root}: not a workspace: nested too deeply") from None
     return plain(document, root)
+
+
+def _check_strictly(text: bytes | msgspec.Raw) -> None:
+    """Let msgspec decode a text, part by part if it is long: no NaN, 1e999 or lone surrogates."""
+    view = memoryview(text)
+    opening = bytes(view[:4096]).lstrip()[:1] if len(view) > AT_ONCE else b""
+    if opening == b"[":
+        for part in msgspec.json.decode(view, type=list[msgspec.Raw]):
+            _check_strictly(part)
+    elif opening == b"{":
+        for part in msgspec.json.decode(view, type=dict[str, msgspec.Raw]).values():
+            _check_strictly(part)
+    else:
+        msgspec.json.decode(view)
 
 
 class _UnfitError(Exception):

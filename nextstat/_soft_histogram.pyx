@@ -11,11 +11,12 @@ that holds x: nothing cancels on either side.
 
 import numpy as np
 
+from cpython.exc cimport PyErr_CheckSignals
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport exp, fabs
 
-from nextstat._histogram cimport Bins, Grid, block_begin, block_count, slot_of
+from nextstat._histogram cimport Bins, Grid, block_begin, block_count, blocks_at_once, slot_of
 
 ctypedef fused weight_type:
     float
@@ -24,6 +25,7 @@ ctypedef fused weight_type:
 cdef enum:
     TERMS = 12  # of a Taylor polynomial
     LEAST = 1024  # events in a block
+    WORK = 20  # per event, in terms of blocks_at_once
 
 
 cdef struct Tail:
@@ -210,16 +212,20 @@ def smooth(const floating[:] x, const weight_type[:] weight, const double[:] ban
     """
     cdef Py_ssize_t n_events = x.shape[0], n_slots = thresholds.shape[0] + 1, b
     cdef Py_ssize_t n_blocks = block_count(n_events, n_groups * n_slots, LEAST)
+    cdef Py_ssize_t at_once = blocks_at_once(n_blocks, n_events, WORK, n_threads), first, last
     cdef Bins bins = Bins(thresholds)
     cdef Grid grid = bins.grid
     cdef Tail kernel = make_tail(terms, width)
     partial = np.zeros((n_blocks, n_groups, n_slots, 2))
     cdef double[:, ::1] sums = partial.reshape(n_blocks, -1)
     cdef bint valid = True
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        valid &= fill_block(x, weight, bandwidth, group, n_groups, thresholds, grid, kernel,
-                            block_begin(b, n_blocks, n_events),
-                            block_begin(b + 1, n_blocks, n_events), &sums[b, 0])
+    for first in range(0, n_blocks, at_once):
+        PyErr_CheckSignals()
+        last = min(first + at_once, n_blocks)
+        for b in prange(first, last, nogil=True, schedule="dynamic", num_threads=n_threads):
+            valid &= fill_block(x, weight, bandwidth, group, n_groups, thresholds, grid, kernel,
+                                block_begin(b, n_blocks, n_events),
+                                block_begin(b + 1, n_blocks, n_events), &sums[b, 0])
     return partial.sum(axis=0), bool(valid)
 
 
@@ -245,6 +251,7 @@ def smooth_gradients(const floating[:] x, const weight_type[:] weight, const dou
     """
     cdef Py_ssize_t n_events = x.shape[0], n_groups = by_sums.shape[0], b
     cdef Py_ssize_t n_blocks = block_count(n_events, thresholds.shape[0], LEAST)
+    cdef Py_ssize_t at_once = blocks_at_once(n_blocks, n_events, WORK, n_threads), first, last
     cdef Bins bins = Bins(thresholds)
     cdef Grid grid = bins.grid
     cdef Tail kernel = make_tail(terms, width)
@@ -256,11 +263,14 @@ def smooth_gradients(const floating[:] x, const weight_type[:] weight, const dou
     cdef double[::1] to_bandwidth = by_bandwidth
     cdef double[:, ::1] to_thresholds = partial
     cdef bint valid = True
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        valid &= gradient_block(x, weight, bandwidth, group, n_groups, thresholds, grid, kernel,
-                                block_begin(b, n_blocks, n_events),
-                                block_begin(b + 1, n_blocks, n_events), &by_sums[0, 0, 0],
-                                to_x, to_weight, to_bandwidth, &to_thresholds[b, 0])
+    for first in range(0, n_blocks, at_once):
+        PyErr_CheckSignals()
+        last = min(first + at_once, n_blocks)
+        for b in prange(first, last, nogil=True, schedule="dynamic", num_threads=n_threads):
+            valid &= gradient_block(x, weight, bandwidth, group, n_groups, thresholds, grid, kernel,
+                                    block_begin(b, n_blocks, n_events),
+                                    block_begin(b + 1, n_blocks, n_events), &by_sums[0, 0, 0],
+                                    to_x, to_weight, to_bandwidth, &to_thresholds[b, 0])
     return by_x, by_weight, by_bandwidth, partial.sum(axis=0)[:thresholds.shape[0]], bool(valid)
 
 
@@ -351,14 +361,18 @@ def soft_assign(const floating[:, :] logits, const weight_type[:] weight, const 
     """
     cdef Py_ssize_t n_events = logits.shape[0], n_bins = logits.shape[1], b
     cdef Py_ssize_t n_blocks = block_count(n_events, n_groups * n_bins, LEAST)
+    cdef Py_ssize_t at_once = blocks_at_once(n_blocks, n_events, n_bins, n_threads), first, last
     partial = np.zeros((n_blocks, n_groups, n_bins, 2))
     cdef double[:, ::1] sums = partial.reshape(n_blocks, -1)
     cdef double[:, ::1] p = np.empty((n_blocks, n_bins))
     cdef bint valid = True
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        valid &= softmax_block(logits, weight, group, n_groups, 1.0 / temperature,
-                               block_begin(b, n_blocks, n_events),
-                               block_begin(b + 1, n_blocks, n_events), &p[b, 0], &sums[b, 0])
+    for first in range(0, n_blocks, at_once):
+        PyErr_CheckSignals()
+        last = min(first + at_once, n_blocks)
+        for b in prange(first, last, nogil=True, schedule="dynamic", num_threads=n_threads):
+            valid &= softmax_block(logits, weight, group, n_groups, 1.0 / temperature,
+                                   block_begin(b, n_blocks, n_events),
+                                   block_begin(b + 1, n_blocks, n_events), &p[b, 0], &sums[b, 0])
     return partial.sum(axis=0), bool(valid)
 
 
@@ -382,6 +396,7 @@ def soft_assign_gradients(const floating[:, :] logits, const weight_type[:] weig
     """
     cdef Py_ssize_t n_events = logits.shape[0], n_bins = logits.shape[1], b
     cdef Py_ssize_t n_blocks = block_count(n_events, n_bins, LEAST)
+    cdef Py_ssize_t at_once = blocks_at_once(n_blocks, n_events, n_bins, n_threads), first, last
     by_logits = np.empty((n_events, n_bins), dtype=np.asarray(logits).dtype)
     by_weight = np.empty(weight.shape[0], dtype=np.asarray(weight).dtype)
     partial = np.zeros(n_blocks)
@@ -390,9 +405,12 @@ def soft_assign_gradients(const floating[:, :] logits, const weight_type[:] weig
     cdef double[::1] to_temperature = partial
     cdef double[:, ::1] p = np.empty((n_blocks, n_bins))
     cdef bint valid = True
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        valid &= softmax_gradient_block(logits, weight, group, 1.0 / temperature,
-                                        block_begin(b, n_blocks, n_events),
-                                        block_begin(b + 1, n_blocks, n_events), &p[b, 0], by_sums,
-                                        to_logits, to_weight, &to_temperature[b])
+    for first in range(0, n_blocks, at_once):
+        PyErr_CheckSignals()
+        last = min(first + at_once, n_blocks)
+        for b in prange(first, last, nogil=True, schedule="dynamic", num_threads=n_threads):
+            valid &= softmax_gradient_block(logits, weight, group, 1.0 / temperature,
+                                            block_begin(b, n_blocks, n_events),
+                                            block_begin(b + 1, n_blocks, n_events), &p[b, 0],
+                                            by_sums, to_logits, to_weight, &to_temperature[b])
     return by_logits, by_weight, float(partial.sum()), bool(valid)

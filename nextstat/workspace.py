@@ -15,7 +15,7 @@ from nextstat import _patches
 from nextstat._checks import check
 from nextstat._patch_set import PatchSet, Point
 from nextstat._patches import Patch
-from nextstat._reading import MAX_BYTES, Readable, parse, plain, read
+from nextstat._reading import AT_ONCE, MAX_BYTES, Readable, parse, plain, read
 from nextstat._recognition import recognise
 from nextstat._rejection import mismatch, rejection, type_info
 from nextstat._schema import (
@@ -119,9 +119,39 @@ def _decoded(source: Any) -> Workspace | None:
         if not isinstance(source, bytes):
             # JSON has neither NaN nor infinity: what comes back from it is finite.
             source = msgspec.json.encode(msgspec.convert(source, Workspace))
-        return _DECODER.decode(source)
+        return _DECODER.decode(source) if len(source) <= AT_ONCE else _decoded_in_parts(source)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return None
+
+
+class _ChannelTexts(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A channel with its samples as text."""
+
+    name: Any
+    samples: list[msgspec.Raw]
+
+
+class _Texts(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A workspace with its samples, which are nearly all of it, as text."""
+
+    channels: list[_ChannelTexts]
+    observations: Any
+    measurements: Any
+    version: Any
+
+
+_TEXTS = msgspec.json.Decoder(_Texts)
+_SAMPLE = msgspec.json.Decoder(Sample)
+
+
+def _decoded_in_parts(text: bytes) -> Workspace:
+    """Workspace from a long text, sample by sample: between them, Ctrl-C is heard."""
+    texts = _TEXTS.decode(text)
+    channels = [
+        {"name": channel.name, "samples": [_SAMPLE.decode(sample) for sample in channel.samples]}
+        for channel in texts.channels
+    ]
+    return msgspec.convert({**msgspec.structs.asdict(texts), "channels": channels}, Workspace)
 
 
 class _Modifier(msgspec.Struct, gc=False):

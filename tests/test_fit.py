@@ -199,6 +199,15 @@ def test_flat_poi() -> None:
         assert nextstat.fit(model).status == "singular"
 
 
+def test_what_is_held_by_nothing_is_named() -> None:
+    """A signal too small for its factor to matter, in the fit and in what goes on without it."""
+    model = nextstat.from_pyhf(counting(signal=1e-12, background=1e-11, observed=0.0))
+    with pytest.warns(FitWarning, match=r"singular.*\('mu'\)"):
+        nextstat.fit(model)
+    with pytest.warns(FitWarning, match="do not determine 'mu' in the global fit"):
+        nextstat.significance(model)
+
+
 def test_the_distance_of_exact_fits_is_not_negative() -> None:
     model = nextstat.from_pyhf(counting(signal=5.0, background=50.0, observed=70.0))
     result = nextstat.fit(model, fixed=model.parameter_names)

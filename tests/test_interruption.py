@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 import nextstat
-from nextstat import FitWarning, HistFactoryModel, _core
+from nextstat import FitWarning, HistFactoryModel, _core, _smooth, histogram
+
+A_SECOND = float(os.environ.get("NEXTSTAT_TEST_SECOND", "1"))  # longer under sanitizers
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +92,31 @@ def test_within_a_second(large: HistFactoryModel, name: str) -> None:
     n_threads = threading.active_count()
     with interrupted(0.7) as coming, pytest.raises(KeyboardInterrupt):
         LONG[name](large)
-    assert time.perf_counter() - coming.sent < 1.0
-    while threading.active_count() > n_threads and time.perf_counter() - coming.sent < 5.0:
+    assert time.perf_counter() - coming.sent < A_SECOND
+    while (
+        threading.active_count() > n_threads and time.perf_counter() - coming.sent < 5.0 * A_SECOND
+    ):
         time.sleep(0.01)
     assert threading.active_count() <= n_threads  # nor do others go on
-    assert time.perf_counter() - coming.sent < 2.0
+    assert time.perf_counter() - coming.sent < 2.0 * A_SECOND
+
+
+EVENTS = np.broadcast_to(np.float32(0.4), 2 * 10**9)  # which take no memory
+EDGES = np.linspace(0.0, 1.0, 6)
+OF_EVENTS: dict[str, Callable[[], object]] = {
+    "histogram": lambda: histogram.fill_histogram(EVENTS, EDGES),
+    "smooth": lambda: _smooth.smooth_histogram(EVENTS[: 3 * 10**7], EDGES, bandwidth=0.1),
+    "softmax": lambda: _smooth.softmax_histogram(
+        np.broadcast_to(EDGES, (10**9, 6)), temperature=1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_EVENTS)
+def test_within_a_second_of_many_events(name: str) -> None:
+    with interrupted(0.4) as coming, pytest.raises(KeyboardInterrupt):
+        OF_EVENTS[name]()
+    assert time.perf_counter() - coming.sent < A_SECOND
 
 
 def test_inverses(large: HistFactoryModel) -> None:
@@ -104,7 +126,7 @@ def test_inverses(large: HistFactoryModel) -> None:
         expected = what()
         with interrupted(0.3) as coming, pytest.raises(KeyboardInterrupt):
             forever(what)
-        assert time.perf_counter() - coming.sent < 1.0
+        assert time.perf_counter() - coming.sent < A_SECOND
         assert np.array_equal(what(), expected)
 
 
@@ -129,7 +151,7 @@ def test_chunks_done_are_kept(small: HistFactoryModel) -> None:
     for after in np.linspace(0.1, 0.2, 11):
         with interrupted(after) as coming, pytest.warns(FitWarning, match="interrupted after"):
             batch = nextstat.fit_toys(small, 10**7, params=small.init, seed=1, n_jobs=1)
-        assert time.perf_counter() - coming.sent < 1.0
+        assert time.perf_counter() - coming.sent < A_SECOND
         assert len(batch) > 0
 
 
@@ -201,7 +223,7 @@ def test_stop_flag(large: HistFactoryModel, small: HistFactoryModel) -> None:
     flag.set()
     begin = time.perf_counter()
     thread.join()
-    assert time.perf_counter() - begin < 1.0
+    assert time.perf_counter() - begin < A_SECOND
     assert ended == ["stopped", "converged"]
 
 
@@ -218,7 +240,7 @@ def test_in_a_process_forked_from_a_thread(large: HistFactoryModel) -> None:
                 with interrupted(0.5) as coming:
                     nextstat.fit(large)
             except KeyboardInterrupt:
-                os._exit(7 if time.perf_counter() - coming.sent < 1.0 else 8)
+                os._exit(7 if time.perf_counter() - coming.sent < A_SECOND else 8)
             os._exit(9)
         found.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 

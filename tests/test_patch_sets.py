@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nextstat
+from nextstat._patch_set import _sorted
 from nextstat.exceptions import WorkspaceError
 from nextstat.workspace import PatchSet, load
 
@@ -392,3 +395,16 @@ def test_a_copy_is_of_its_own() -> None:
     ]
     first, second = load(background(), patch=copied).channels[0].samples
     assert (first.data, second.data) == ((50.0, 40.0), (1.5, 40.0))
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(document=DOCUMENTS, depth=st.integers(0, 4))
+def test_what_digests_are_of(document: Any, depth: int) -> None:
+    """The text of pyhf, which is made in pieces."""
+    expected = json.dumps(document, sort_keys=True, ensure_ascii=False)
+    assert "".join(_sorted(document, depth)) == expected

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from random_workspaces import random_workspace, seeds
 
 import nextstat
 from nextstat.exceptions import WorkspaceError
@@ -109,6 +112,31 @@ def test_deep_nesting(opening: str) -> None:
                 load(text)
         with pytest.raises(WorkspaceError, match=r"^patch"):
             load(TEXT, patch=text)
+
+
+@given(seed=seeds)
+def test_long_texts_are_decoded_in_parts(seed: int) -> None:
+    """Between which Ctrl-C is heard; what they hold, or what is wrong with them, is the same."""
+    rng = np.random.default_rng(seed)
+    text = json.dumps(random_workspace(seed))
+    at, length = rng.integers(len(text)), rng.integers(8)
+    other = rng.choice(["", "NaN", "1e999", '"\\ud800"', "[", "}", "-1", ', "version": "1.0.0"'])
+    changed = text[:at] + other + text[at + length :]
+    for each in (text, changed):
+        found = []
+        for at_once in (2**24, 40):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(nextstat._reading, "AT_ONCE", at_once)
+                patch.setattr(nextstat.workspace, "AT_ONCE", at_once)
+                found += [result(load, each), result(nextstat._reading.parse, each.encode())]
+        assert found[:2] == found[2:]
+
+
+def result(function: Callable[[Any], object], argument: object) -> object:
+    try:
+        return function(argument)
+    except WorkspaceError as error:
+        return str(error)
 
 
 def test_texts_of_errors_have_a_length() -> None:

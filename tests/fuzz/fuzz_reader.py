@@ -1,17 +1,19 @@
 """Attack the reader of workspaces, patches and patch sets with libFuzzer.
 
-    pip install atheris
+    pip install atheris .
     python tests/fuzz/fuzz_reader.py -runs=1000000 -timeout=10 -rss_limit_mb=4096
 
 Options are libFuzzer's; a folder given keeps the corpus. Each input is a letter that says what is
-attacked, and what is read. Anything but a model or a `WorkspaceError` whose text is short is a
-finding; so is an accepted text in which a key stands twice, a workspace that does not survive a
-round trip, and whatever takes longer than the time limit. libFuzzer writes the input to a file
-``crash-...``, which as an argument repeats it.
+attacked, and what is read: text and files as they are, compressed, with a byte order mark or in
+another encoding, from stdin, and documents made of a right one by a few changes. Anything but a
+model or a `WorkspaceError` whose text is short is a finding; so is an accepted text in which a key
+stands twice, a workspace that does not survive a round trip, and whatever takes longer than the
+time limit. libFuzzer writes the input to a file ``crash-...``, which as an argument repeats it.
 """
 
 from __future__ import annotations
 
+import codecs
 import copy
 import gzip
 import hashlib
@@ -31,6 +33,7 @@ with atheris.instrument_imports(include=["nextstat", "jsonpatch", "jsonpointer"]
 
     import nextstat
     import nextstat.model
+    from nextstat.cli import options
     from nextstat.workspace import PatchSet, load
 
 MODIFIERS = [
@@ -136,6 +139,71 @@ def mutated(document: Any, provider: atheris.FuzzedDataProvider) -> Any:
     return document
 
 
+def digested(patch_set: Any, workspace: Any) -> Any:
+    """A patch set with the digest of a workspace, where it has a place for one."""
+    text = json.dumps(workspace, sort_keys=True, ensure_ascii=False)
+    try:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        patch_set["metadata"]["digests"]["sha256"] = digest
+    except (UnicodeEncodeError, TypeError, KeyError, IndexError):
+        pass  # it stays as it was
+    return patch_set
+
+
+def dressed(text: str, provider: atheris.FuzzedDataProvider) -> bytes:
+    """A text as bytes in one of the ways in which files come."""
+    match provider.ConsumeIntInRange(0, 5):
+        case 0:
+            return codecs.BOM_UTF8 + text.encode()
+        case 1:
+            return codecs.BOM_UTF8 * 2 + text.encode()
+        case 2:
+            return text.encode("utf-16")
+        case 3:
+            return b" \r\n\t" + text.encode()
+        case 4:
+            at = provider.ConsumeIntInRange(0, len(text))
+            return text[:at].encode() + provider.ConsumeBytes(2) + text[at:].encode()
+        case _:
+            return text.encode()
+
+
+def compressed(data: bytes, provider: atheris.FuzzedDataProvider) -> bytes:
+    """A gzip file of one or two members, whole, cut, damaged or followed by something else."""
+    at = provider.ConsumeIntInRange(0, len(data))
+    match provider.ConsumeIntInRange(0, 5):
+        case 0:
+            return gzip.compress(data[:at]) + gzip.compress(data[at:])
+        case 1:
+            whole = gzip.compress(data)
+            return whole[: provider.ConsumeIntInRange(0, len(whole))]
+        case 2:
+            return gzip.compress(data) + provider.ConsumeBytes(20)
+        case 3:
+            damaged = bytearray(gzip.compress(data))
+            damaged[provider.ConsumeIntInRange(0, len(damaged) - 1)] ^= 1 << (at % 8)
+            return bytes(damaged)
+        case _:
+            return gzip.compress(data)
+
+
+def from_file(data: bytes, suffix: str) -> nextstat.HistFactoryModel:
+    """A model read from a path."""
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        Path(file.name).write_bytes(data)
+        return nextstat.from_pyhf(file.name, max_bytes=5000)
+
+
+def from_stdin(data: bytes) -> nextstat.HistFactoryModel:
+    """A model read as the command line reads ``-``."""
+    before = sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(data))  # whose bytes are read
+    try:
+        return options.load("-", None, None, None, None, "code4,code4p", max_bytes=5000)
+    finally:
+        sys.stdin = before
+
+
 def refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     assert len(set(keys)) == len(keys), f"accepted though a key stands twice: {keys}"
@@ -153,9 +221,7 @@ def attack(kind: bytes, rest: bytes) -> nextstat.HistFactoryModel:
         case b"f":
             return nextstat.from_pyhf(io.BytesIO(rest), max_bytes=5000)
         case b"z":
-            with tempfile.NamedTemporaryFile(suffix=".json.gz") as file:
-                Path(file.name).write_bytes(rest)
-                return nextstat.from_pyhf(file.name, max_bytes=5000)
+            return from_file(rest, ".json.gz")
         case b"p":
             return nextstat.from_pyhf(TEXT, patch=b"[" + rest, max_bytes=64_000)
         case b"s":
@@ -165,8 +231,37 @@ def attack(kind: bytes, rest: bytes) -> nextstat.HistFactoryModel:
             return nextstat.from_pyhf(TEXT, patch=mutated(PATCH, provider), max_bytes=640_000)
         case b"S":
             return nextstat.from_pyhf(TEXT, patch=(mutated(PATCH_SET, provider), "p"))
+        case b"M":
+            workspace = mutated(WORKSPACE, provider)
+            patch_set = PatchSet(digested(mutated(PATCH_SET, provider), workspace))
+            name, values = next(iter(patch_set))
+            assert patch_set[name] == patch_set[values]
+            return nextstat.from_pyhf(workspace, patch=(patch_set, values), max_bytes=640_000)
         case b"J":
             return nextstat.from_pyhf(json.dumps(mutated(WORKSPACE, provider)))
+        case b"B":
+            text = json.dumps(mutated(WORKSPACE, provider), ensure_ascii=True)
+            return nextstat.from_pyhf(dressed(text, provider))
+        case b"F":
+            text = json.dumps(mutated(WORKSPACE, provider), ensure_ascii=True)
+            return from_file(dressed(text, provider), ".json")
+        case b"T":
+            text = json.dumps(mutated(WORKSPACE, provider))
+            return nextstat.from_pyhf(io.StringIO("\ufeff" * provider.ConsumeBool() + text))
+        case b"Z":
+            text = json.dumps(mutated(WORKSPACE, provider))
+            return from_file(compressed(dressed(text, provider), provider), ".json.gz")
+        case b"G":
+            text = json.dumps(mutated(PATCH_SET, provider))
+            with tempfile.NamedTemporaryFile(suffix=".gz") as file:
+                Path(file.name).write_bytes(compressed(dressed(text, provider), provider))
+                patch_set = PatchSet(file.name, max_bytes=5000)
+            return nextstat.from_pyhf(TEXT, patch=(patch_set, patch_set.names[-1]))
+        case b"-":
+            return from_stdin(rest)
+        case b"_":
+            text = json.dumps(mutated(WORKSPACE, provider))
+            return from_stdin(dressed(text, provider))
     return nextstat.from_pyhf(mutated(WORKSPACE, provider))
 
 
@@ -204,16 +299,19 @@ def write_seeds(folder: Path) -> None:
         "p": json.dumps(PATCH).encode()[1:],
         "s": json.dumps(PATCH_SET).encode()[1:],
         "z": gzip.compress(TEXT),
+        "-": TEXT,
     }
     for kind, rest in seeds.items():
         (folder / f"seed-{ord(kind)}").write_bytes(kind.encode() + rest)
     draw = random.Random(1)
-    for kind in "PSJD":
+    for kind in "PSMJDBFTZG_":
         for i in range(20):
             (folder / f"seed-{ord(kind)}-{i}").write_bytes(kind.encode() + draw.randbytes(40))
 
 
 def main() -> None:
+    if Path(nextstat.__file__).is_relative_to(Path(__file__).parents[2]):
+        sys.exit("libFuzzer sees nothing of an editable install; use one without -e")
     check_round_trip()
     with tempfile.TemporaryDirectory() as seeds:
         write_seeds(Path(seeds))
