@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.optimize import brentq
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import fit, minimise
 from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower

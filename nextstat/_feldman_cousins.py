@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
 from nextstat._options import check_integer, check_level

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import FitError, FitWarning
 from nextstat.model import HistFactoryModel, Vector

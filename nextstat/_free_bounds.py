@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._fit import require_lowest
 from nextstat._problem import Bounds, Problem, are_chosen
 from nextstat.exceptions import FitWarning

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._fit import require_lowest
 from nextstat._free_bounds import fit_freely, free_poi
 from nextstat._options import check_calculator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._fit import LOWEST, minimise, require_lowest
 from nextstat._free_bounds import fit_freely
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import require_minimum
 from nextstat._free_bounds import fit_freely, wider_bounds

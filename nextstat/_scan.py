@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._chunks import in_chunks
 from nextstat._fit import LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters, possible
 from nextstat._warm_profile import WarmProfile
 from nextstat.exceptions import FitWarning

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _soft_histogram
+import nextstat._soft_histogram as _soft_histogram
 from nextstat._columns import (
     NONE,
     Codes,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import digamma, erfcx, log_ndtr
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._asimov import AsimovNuisances
 from nextstat._crossing import crossing, first_guess
 from nextstat._hypotest import check_bounds, deviation, infinite

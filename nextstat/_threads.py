@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._options import check_integer
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._asimov import alternative_to, asimov_parameters
 from nextstat._asymptotics import BANDS, Probabilities
 from nextstat._chunks import done_before, in_chunks, keep_done

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened

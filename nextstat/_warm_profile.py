@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._fit import minimise, require_converged
 from nextstat._problem import Problem
 from nextstat._profile import Profile

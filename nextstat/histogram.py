@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _histogram
+import nextstat._histogram as _histogram
 from nextstat._columns import (
     NONE,
     Overflow,

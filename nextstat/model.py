@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._compile import Compiled, compile_workspace
 from nextstat._measurement import choose_poi
 from nextstat._reading import MAX_BYTES

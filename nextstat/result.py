@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._problem import Problem
 from nextstat._read_only import ReadOnly, read_only
 from nextstat._rejection import unknown

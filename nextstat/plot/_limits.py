@@ -26,7 +26,8 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat import ClsScan, UpperLimit
+    from nextstat._limit import UpperLimit
+    from nextstat._scan import ClsScan
 
 
 def limits(

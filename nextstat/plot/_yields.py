@@ -16,7 +16,8 @@ from scipy.special import gammainccinv, gammaincinv, ndtr
 from nextstat.plot._axes import RED, Vector, figure_of, legend_above, plain, printable
 
 if TYPE_CHECKING:
-    from nextstat import HistFactoryModel, Yields
+    from nextstat._yields import Yields
+    from nextstat.model import HistFactoryModel
 
 # Ten colours that everyone can tell apart (arXiv:2107.02270), the signal's first; one for the rest.
 _COLOURS = (
