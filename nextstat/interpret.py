@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -51,6 +53,15 @@ _COLUMNS = (
     "constraint",
 )
 _SORT_COLUMNS = {"total": "total_impact", "pull": "pull", "constraint": "constraint"}
+
+plot_rank_impact: Callable[..., Figure]  # loads on first use
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on `plot_rank_impact`, which stands with the figures: they are drawn of these rows."""
+    if name != "plot_rank_impact":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("nextstat.plot._ranking").plot_rank_impact
 
 
 def rank_impact(
@@ -157,27 +168,6 @@ def rank_impact_df(model: HistFactoryModel, **options: Any) -> pd.DataFrame:
 
     frame: pd.DataFrame = pd.DataFrame(rank_impact(model, **options), columns=_COLUMNS)
     return frame
-
-
-def plot_rank_impact(model: HistFactoryModel, *, top_n: int | None = 20, **options: Any) -> Figure:
-    """Draw the ranking: impacts as bars on the upper axis, pulls on the lower.
-
-    Parameters
-    ----------
-    top_n : int, optional
-        Number of parameters to draw; None for all.
-    **options
-        As for `rank_impact`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    from nextstat.plot import ranking
-
-    rows = rank_impact(model, top_n=top_n, **options)
-    poi = options.get("poi") or model.poi
-    return ranking(rows, poi=str(poi))
 
 
 def uncertainty_breakdown(

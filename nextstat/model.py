@@ -10,6 +10,7 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._compile import Compiled, compile_workspace
 from nextstat._measurement import choose_poi
+from nextstat._model_templates import ModelTemplates
 from nextstat._reading import MAX_BYTES
 from nextstat.workspace import Patch, Source, load
 
@@ -169,9 +170,7 @@ class HistFactoryModel:
             The last two only where the widths follow from them, and are not set by the
             measurement.
         """
-        from nextstat._model_templates import ModelTemplates
-
-        return ModelTemplates(self).values()
+        return ModelTemplates(self._compiled).values()
 
     def expected_data(self, params: npt.ArrayLike, *, include_auxdata: bool = True) -> Vector:
         """Expected events of each bin, and expected auxiliary measurements.

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from nextstat._event_settings import check_name, find_norm_systematics
-from nextstat._model_templates import ModelTemplates
+from nextstat._gradients.templates import BindableTemplates
 from nextstat._rejection import unknown
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.model import from_pyhf
@@ -63,7 +63,7 @@ class Histograms:
     structure: Structure
     tensors: dict[str, Tensor]
 
-    def templates(self) -> ModelTemplates:
+    def templates(self) -> BindableTemplates:
         """Those of a model of this structure; its numbers stand for those of the tensors."""
         return _templates(self.structure)
 
@@ -204,9 +204,9 @@ def _variances(
 
 
 @lru_cache(maxsize=64)
-def _templates(structure: Structure) -> ModelTemplates:
+def _templates(structure: Structure) -> BindableTemplates:
     ones = _workspace(structure, None)
-    return ModelTemplates(from_pyhf(ones, interpolation=structure.interpolation))
+    return BindableTemplates(from_pyhf(ones, interpolation=structure.interpolation))
 
 
 def _workspace(structure: Structure, numbers: Mapping[str, Array] | None) -> dict[str, Any]:

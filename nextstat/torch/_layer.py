@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
+from nextstat._gradients.templates import BindableTemplates
 from nextstat._limit import limit_level
-from nextstat._model_templates import ModelTemplates
 from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset
@@ -101,11 +101,12 @@ class HistFactoryLayer:
         bounds: Bounds | None = None,
         warm_start: bool = True,
     ) -> None:
-        self._start(ModelTemplates(check_model(model)), None, poi, init, fixed, bounds, warm_start)
+        templates = BindableTemplates(check_model(model))
+        self._start(templates, None, poi, init, fixed, bounds, warm_start)
 
     def _start(
         self,
-        templates: ModelTemplates,
+        templates: BindableTemplates,
         histograms: Histograms | None,
         poi: str | None,
         init: Init | None,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextstat._model_templates import ModelTemplates
+from nextstat._gradients.templates import BindableTemplates
 from nextstat._problem import are_chosen, make_problem, own_options
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
@@ -32,7 +32,7 @@ class LayerFits:
 
     Parameters
     ----------
-    templates : ModelTemplates
+    templates : BindableTemplates
     bound : mapping of str to Tensor, optional
         Templates of a layer from histograms, used where none are passed; there are no observed
         data then.
@@ -46,7 +46,7 @@ class LayerFits:
 
     def __init__(
         self,
-        templates: ModelTemplates,
+        templates: BindableTemplates,
         bound: Mapping[str, Tensor] | None,
         poi: int,
         options: dict[str, Any],
