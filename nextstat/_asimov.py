@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.warnings import warn
 from nextstat._problem import check_model
 from nextstat._profile import Profile, observe
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import EmptyBinWarning, FitError
 from nextstat.model import HistFactoryModel, Vector
 
 AsimovNuisances = Literal["fitted", "nominal"]
@@ -96,7 +96,7 @@ def _nominal(profile: Profile, mu: float) -> Vector:
 def possible(profile: P, mu: float) -> P:
     """The profile, or where its data exclude `mu` outright, that of the data without these events.
 
-    With a `FitWarning` in the second case.
+    With an `EmptyBinWarning` in the second case.
     """
     if profile.at(mu) is not None:
         return profile
@@ -104,11 +104,10 @@ def possible(profile: P, mu: float) -> P:
     expected = model.expected_data(_nominal(profile, mu), include_auxdata=False)
     filled = expected > 0.0
     bins = model._name_bins(~filled & (profile.data.n > 0.0))
-    warnings.warn(
+    warn(
         f"{profile.name}={mu:g} is excluded outright: events were observed in {bins}, where none "
         "can be expected; the Asimov data are fitted without them",
-        FitWarning,
-        stacklevel=5,
+        EmptyBinWarning,
     )
     events = np.where(filled, profile.data.n, 0.0)
     return profile.with_data(model._data(events, profile.data.aux))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.warnings import warn
 from nextstat._label_roles import check_backgrounds
 from nextstat._options import check_positive
 from nextstat._rejection import show, suggestion
@@ -58,11 +58,10 @@ def _default_signal(labels: npt.NDArray[Any]) -> Any:
             return label
     if labels.dtype.kind in "biuf":
         if len(names) > 2:
-            warnings.warn(
+            warn(
                 f"the signal is taken to be {names[-1]!r}, the largest of the labels {names}; "
                 "pass signal= to choose",
                 WorkspaceWarning,
-                stacklevel=6,
             )
         return names[-1]
     raise ValueError(f"which of the labels {names} is the signal? pass signal=")
@@ -142,9 +141,8 @@ def _read_factors(size: Any, where: str) -> tuple[float, float]:
     if not all(0.0 < factor < np.inf for factor in factors) or (np.ndim(size) == 0 and size <= 0):
         raise ValueError(f"{where} is {size!r}, {expected} that are positive")
     if (down - 1.0) * (up - 1.0) > 0.0:
-        warnings.warn(
+        warn(
             f"{where} is {size!r}: as factors, both are on one side of 1",
             WorkspaceWarning,
-            stacklevel=6,
         )
     return factors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
 from nextstat._options import check_integer, check_level
@@ -19,7 +19,7 @@ from nextstat._read_only import ReadOnly
 from nextstat._scan import check_values
 from nextstat._text import printable
 from nextstat._toys import CHUNK, check_seed, share_error
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import FitError, NotConvergedWarning, PrecisionWarning
 from nextstat.model import HistFactoryModel, Vector
 
 _COARSE = 0.75  # a fall of the p-value from one value to the next
@@ -163,7 +163,7 @@ def feldman_cousins(
         errors[k] = share_error(float(pvalues[k]), len(sample))
         critical[k] = np.quantile(sample, level)
     if n_failed:
-        warnings.warn(f"the fits of {n_failed} toys did not converge", FitWarning, stacklevel=2)
+        warn(f"the fits of {n_failed} toys did not converge", NotConvergedWarning)
     lower, upper = _ends(points, pvalues, 1.0 - level, profile.problem, profile.poi, profile.name)
     return FeldmanCousins(
         parameter=profile.name,
@@ -226,12 +226,11 @@ def _ends(
     def end(inside: int, outside: int, bound: float) -> float:
         if 0 <= outside < len(points):
             if pvalues[inside] - pvalues[outside] > _COARSE:
-                warnings.warn(
+                warn(
                     f"the p-value falls from {pvalues[inside]:.3g} to {pvalues[outside]:.3g} "
                     f"between {printable(name)}={points[inside]:g} and {points[outside]:g}, "
                     "where the interval ends: give values closer to each other there",
-                    FitWarning,
-                    stacklevel=4,
+                    PrecisionWarning,
                 )
             share = (pvalues[inside] - alpha) / (pvalues[inside] - pvalues[outside])
             return float(points[inside] + share * (points[outside] - points[inside]))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-import warnings
 
 import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.warnings import warn
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import DegenerateWarning, FitError, NotConvergedWarning
 from nextstat.model import HistFactoryModel, Vector
 from nextstat.result import FitResult
 
@@ -82,7 +82,7 @@ def fit(
     Returns
     -------
     FitResult
-        With `converged` False, and a `FitWarning`, if no minimum was found.
+        With `converged` False, and a `NotConvergedWarning`, if no minimum was found.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def fit(
     best = minimise(model, core_data, problem)
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))
     if not result.converged:
-        warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
+        warn(f"fit not converged ({result.status}): {result.message}", NotConvergedWarning)
     return result
 
 
@@ -131,7 +131,7 @@ def require_lowest(
     """Minimise, and insist that the nll is known to be as low as it gets; where is another matter.
 
     A test statistic needs the nll at its minimum. Where the data do not determine some of the other
-    parameters there is a valley of such minima, and a `FitWarning` names these parameters.
+    parameters there is a valley of such minima, and a `DegenerateWarning` names these parameters.
 
     Parameters
     ----------
@@ -146,11 +146,10 @@ def require_lowest(
     found = minimise(model, data, problem) if minimum is None else minimum
     if found.status == SINGULAR:
         names = ", ".join(map(repr, undetermined(model, data, found)))
-        warnings.warn(
+        warn(
             f"the data do not determine {names} in {what}, which are degenerate or unused; what is "
             "tested does not depend on their values. Fix some to be rid of this warning",
-            FitWarning,
-            stacklevel=7,
+            DegenerateWarning,
         )
         return found
     require_converged(model, data, found, what)

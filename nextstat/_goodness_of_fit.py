@@ -115,7 +115,7 @@ def goodness_of_fit(
     if poi is None:
         minimum = require_lowest(model, core_data, problem, "the fit")
     else:
-        minimum, problem = fit_freely(model, core_data, problem, poi, 3)
+        minimum, problem = fit_freely(model, core_data, problem, poi)
     expected = model.expected_data(minimum.values)
     observed = np.concatenate([core_data.n, core_data.aux])
     bins = _poisson_deviance(observed[: model.n_bins], expected[: model.n_bins])

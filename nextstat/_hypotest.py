@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,12 +12,13 @@ import numpy.typing as npt
 
 from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
 from nextstat._asymptotics import Probabilities, probabilities
+from nextstat._base.warnings import warn
 from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import EmptyBinWarning
 from nextstat.model import HistFactoryModel, Vector
 
 # For which values of the parameter of interest a statistic is defined.
@@ -143,8 +143,8 @@ def hypotest(
     Returns
     -------
     HypoTestResult
-        Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`. Another one says
-        where data exclude `mu` outright, and the significance is infinite.
+        Interrupted (Ctrl-C), from the toys that were done, with an `InterruptedWarning`. An
+        `EmptyBinWarning` says where data exclude `mu` outright, and the significance is infinite.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def hypotest(
     check_bounds(observed, alternative, "the alternative hypothesis")
     q = deviation(statistic, mu, observed)
     if q == math.inf:
-        warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
+        warn(infinite(observed, mu), EmptyBinWarning)
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
         return toy_test(statistic, mu, q, observed, throw)
@@ -284,7 +284,7 @@ def significance(
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
     q0 = deviation("q0", 0.0, profile)
     if q0 == math.inf:
-        warnings.warn(infinite(profile, 0.0), FitWarning, stacklevel=2)
+        warn(infinite(profile, 0.0), EmptyBinWarning)
     return math.sqrt(q0)
 
 

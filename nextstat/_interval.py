@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from nextstat._base.warnings import warn
 from nextstat._options import check_level
 from nextstat._profile import Profile, poi_index
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import LocalMinimumWarning
 from nextstat.result import FitResult, check_converged, check_result
 
 ONE_SIGMA = math.erf(1.0 / math.sqrt(2.0))
@@ -103,11 +103,10 @@ def interval(result: FitResult, parameter: str | None = None, level: float = ONE
 
 
 def warn_lower(where: str, what: str) -> None:
-    warnings.warn(
+    warn(
         f"the fit had stopped in a higher minimum; the {what} is that of the lower one, at "
         f"{where}. Fit again with n_starts or other starting values",
-        FitWarning,
-        stacklevel=3,
+        LocalMinimumWarning,
     )
 
 

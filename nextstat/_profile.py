@@ -93,7 +93,7 @@ class Profile:
         """The global minimum, (P,)."""
         if not self.free_bounds:
             return self._global_fit(self.problem)
-        minimum, self.problem = fit_freely(self.model, self.data, self.problem, self.poi, 7)
+        minimum, self.problem = fit_freely(self.model, self.data, self.problem, self.poi)
         return minimum.values
 
     def _global_fit(self, problem: Problem) -> Vector:

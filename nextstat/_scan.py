@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._fit import LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
@@ -21,7 +21,7 @@ from nextstat._problem import Bounds, Fixed, Init, Problem
 from nextstat._profile import INFINITE, ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import NotConvergedWarning
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def scan(
     failed = int(np.count_nonzero(np.isnan(height)))
     if failed:
         message = f"{failed} of {len(points)} fits did not converge; they are NaN"
-        warnings.warn(message, FitWarning, stacklevel=2)
+        warn(message, NotConvergedWarning)
     delta = _above_best(profile, params) + height
     lowest = int(np.argmin(np.where(np.isnan(delta), np.inf, delta)))
     if delta[lowest] < -ROUNDING:  # the global fit had stopped in another basin

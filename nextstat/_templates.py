@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -10,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.warnings import warn
 from nextstat._text import printable_list
 from nextstat.exceptions import WorkspaceWarning
 
@@ -142,22 +142,20 @@ def mirrored(nominal: Vector, shape: Vector, given: tuple[str, ...]) -> Vector:
 def warn_of_merged(n_before: int, n_after: int) -> None:
     """Say how many bins were merged."""
     if n_after < n_before:
-        warnings.warn(
+        warn(
             f"{n_before - n_after} of {n_before} bins have no reliably positive background and "
             f"were merged with a neighbour; {n_after} are left",
             WorkspaceWarning,
-            stacklevel=4,
         )
 
 
 def warn_of_ties(n_wanted: int, n_found: int) -> None:
     """Say that there are fewer different values than bins."""
     if n_found < n_wanted:
-        warnings.warn(
+        warn(
             f"the observable has too few different values for {n_wanted} bins with equal numbers "
             f"of events: {n_found} {'is' if n_found == 1 else 'are'} left",
             WorkspaceWarning,
-            stacklevel=5,
         )
 
 
@@ -169,11 +167,10 @@ def warn_of_mirrored(sides: Sides) -> None:
             one_sided.setdefault((systematic, given[0]), []).append(sample)
     for (systematic, side), samples in one_sided.items():
         other = "down" if side == "up" else "up"
-        warnings.warn(
+        warn(
             f"systematic {systematic!r} has {side} but no {other} rows for "
             f"{printable_list(samples)}: {other} is taken as the mirror image of {side}",
             WorkspaceWarning,
-            stacklevel=4,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
@@ -22,7 +22,7 @@ from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_pr
 from nextstat._read_only import ReadOnly
 from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import InterruptedWarning, NotConvergedWarning
 from nextstat.model import HistFactoryModel, Vector
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def fit_batch(
     -------
     FitBatch
         A row that is no data (negative, NaN) or whose fit did not converge has a status that says
-        so; a `FitWarning` counts them. Interrupted, those that were done.
+        so; a `NotConvergedWarning` counts them. Interrupted, those that were done.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def _truth(
     if params is None:
         poi = free_poi(model, problem, bounds)
         if poi is not None:
-            return fit_freely(model, model._data(None), problem, poi, 4)[0].values
+            return fit_freely(model, model._data(None), problem, poi)[0].values
         return require_lowest(model, model._data(None), problem, "the fit to throw toys at").values
     truth = np.asarray(params, dtype=np.float64)
     if truth.shape != model.init.shape:
@@ -408,14 +408,13 @@ def _batch(
         if not chunks:
             raise
         done = sum(len(chunk["nll"]) for chunk in chunks)
-        warnings.warn(f"interrupted after {done} of {n} fits", FitWarning, stacklevel=3)
+        warn(f"interrupted after {done} of {n} fits", InterruptedWarning)
     batch = _join(model, chunks, seed)
     failed = len(batch) - int(np.count_nonzero(batch.converged))
     if failed:
-        warnings.warn(
+        warn(
             f"{failed} of {len(batch)} fits did not converge; see the status of each",
-            FitWarning,
-            stacklevel=3,
+            NotConvergedWarning,
         )
     return batch
 

@@ -265,7 +265,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         WorkspaceWarning
             If a one-sided variation was mirrored, bins without background were merged, or there
             are fewer bins than asked for since many events have the same value.
-        FitWarning
+        NotConvergedWarning
             If the fit did not converge.
         """
         for name in [name for name in vars(self) if name.endswith("_")]:

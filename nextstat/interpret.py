@@ -112,7 +112,7 @@ def rank_impact(
         Parameters to hold, as for `fit`; they are left out.
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
         In place of the model's. A parameter of interest that is stopped by its bound in the fits
-        has no meaningful impacts (a `FitWarning` says so): widen its bounds here.
+        has no meaningful impacts (a `BoundWarning` says so): widen its bounds here.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def rank_impact(
         - ``constraint``: post-fit error / width of the constraint; NaN if unconstrained
 
         Shifts stop at the bounds. NaN marks an impact whose refit did not converge (with a
-        `FitWarning`), or a parameter at its bound, which has no error.
+        `NotConvergedWarning`), or a parameter at its bound, which has no error.
 
     Raises
     ------

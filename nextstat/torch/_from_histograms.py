@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from nextstat._base.warnings import warn
 from nextstat._event_settings import check_name, find_norm_systematics
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._rejection import unknown
@@ -174,10 +174,9 @@ def _by_sample(
             raise ValueError(f"{where} is of type {type(pair).__name__}, expected (up, down)")
         up, down = pair
         if down is None:
-            warnings.warn(
+            warn(
                 f"{where} of {sample!r} is one-sided; down is taken as the mirror image of up",
                 WorkspaceWarning,
-                stacklevel=5,
             )
             down = 2.0 * samples[sample] - up
         found[sample] = up, down

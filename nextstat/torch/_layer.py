@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
+from nextstat._base.warnings import warn
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._limit import limit_level
 from nextstat._problem import Bounds, Fixed, Init, check_model
@@ -28,7 +28,7 @@ from nextstat._statistics import (
     test_statistic,
     uncertainty,
 )
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import LocalMinimumWarning
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array
@@ -290,7 +290,7 @@ class HistFactoryLayer:
         """Significance sqrt(q0) of a discovery.
 
         As `q0`. Where q0 is 0, the significance has a kink; 0 is given as its derivative, with a
-        `FitWarning`.
+        `GradientWarning`.
         """
 
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
@@ -370,7 +370,7 @@ class HistFactoryLayer:
         Notes
         -----
         Expected: CLs = 2 [1 - Phi(sqrt(qA))] (arXiv:1007.1727, section 4). Where a test statistic
-        is 0, its root has a kink; 0 is given as the derivative, with a `FitWarning`.
+        is 0, its root has a kink; 0 is given as the derivative, with a `GradientWarning`.
         """
         return self._log_cls(templates, mu, data, nuisances)
 
@@ -439,11 +439,10 @@ class HistFactoryLayer:
             (slope,) = torch.autograd.grad(log_cls.sum(), mu, retain_graph=True)
         excess = log_cls - math.log(alpha)
         if bool((excess.detach().abs() > _SAME).any()):
-            warnings.warn(
+            warn(
                 "the likelihood has several minima near the upper limit: its derivative is that of "
                 "other fits than the limit",
-                FitWarning,
-                stacklevel=2,
+                LocalMinimumWarning,
             )
             excess = log_cls - log_cls.detach()
         return limit - excess / slope  # a Newton step, and its derivative

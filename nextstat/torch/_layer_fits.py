@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextstat._base.warnings import warn
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._problem import are_chosen, make_problem, own_options
 from nextstat._sensitivity import Dataset, Fields
@@ -192,9 +192,8 @@ class LayerFits:
             and name not in names
         ]
         if behind:
-            warnings.warn(
+            warn(
                 f"nominal yields are replaced, but not what is relative to them: {behind[:3]}"
                 f"{' and more' if len(behind) > 3 else ''} stay as in the model; pass them too",
                 WorkspaceWarning,
-                stacklevel=4,
             )
