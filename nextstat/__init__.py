@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from nextstat._lazy import loader
+from nextstat._base.lazy import loader
 
 if importlib.util.find_spec("nextstat._core") is None:
     raise ImportError(

@@ -7,11 +7,12 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._problem import check_model
 from nextstat._profile import Profile, observe
 from nextstat.exceptions import EmptyBinWarning, FitError
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 AsimovNuisances = Literal["fitted", "nominal"]
 P = TypeVar("P", bound=Profile)

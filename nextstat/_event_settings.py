@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arguments import check_positive
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import show, suggestion
 from nextstat._base.warnings import warn
 from nextstat._label_roles import check_backgrounds
-from nextstat._options import check_positive
-from nextstat._rejection import show, suggestion
 from nextstat._templates import RESERVED
 from nextstat.exceptions import WorkspaceWarning
-
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 
 def find_label(signal: Any, labels: npt.NDArray[Any], *, weighted: bool = False) -> Any:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._event_sums import Smoothing, Sums, sum_events
 from nextstat._event_table import SIDES, Events
 from nextstat._templates import Sides, Templates, make_workspace, mirrored
-
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.arguments import check_integer, check_level
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
-from nextstat._options import check_integer, check_level
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
 from nextstat._read_only import ReadOnly
@@ -20,7 +21,7 @@ from nextstat._scan import check_values
 from nextstat._text import printable
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, NotConvergedWarning, PrecisionWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 _COARSE = 0.75  # a fall of the p-value from one value to the next
 _FIRST_STREAM = 1000  # one stream of toys for each value

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._problem import Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import DegenerateWarning, FitError, NotConvergedWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult
 
 # Names and meanings of the core's FitStatus.

@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
 from nextstat._asymptotics import Probabilities, probabilities
+from nextstat._base.arguments import check_calculator
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._options import check_calculator
 from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.exceptions import EmptyBinWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 # For which values of the parameter of interest a statistic is defined.
 _TESTS: dict[str, tuple[Callable[[float], bool], str]] = {

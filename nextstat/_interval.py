@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from nextstat._base.arguments import check_level
 from nextstat._base.warnings import warn
-from nextstat._options import check_level
 from nextstat._profile import Profile, poi_index
 from nextstat.exceptions import LocalMinimumWarning
 from nextstat.result import FitResult, check_converged, check_result

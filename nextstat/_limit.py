@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from nextstat._asymptotics import BANDS
+from nextstat._base.arguments import check_calculator, check_level
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._crossing import Cached, crossing, first_guess
 from nextstat._hypotest import (
@@ -22,13 +24,12 @@ from nextstat._hypotest import (
     exclusion,
     toy_test,
 )
-from nextstat._options import check_calculator, check_level
 from nextstat._problem import Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import BoundWarning, FitError, LimitWarning, PrecisionWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 _TOY_PRECISION = 1e-3
 _FEW = 5.0  # toys beyond a limit, on average

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
 from nextstat._compile import Compiled
-from nextstat._parameters import Vector
-from nextstat._rejection import unknown
 
 FIELDS = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi")
 

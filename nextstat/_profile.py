@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
 from nextstat._fit import LOWEST, minimise, require_lowest
 from nextstat._free_bounds import fit_freely
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
-from nextstat._rejection import unknown
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     from typing_extensions import Self

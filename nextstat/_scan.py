@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._fit import LOWEST, minimise, require_lowest, require_minimum
@@ -22,7 +23,7 @@ from nextstat._profile import INFINITE, ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
 from nextstat.exceptions import NotConvergedWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd

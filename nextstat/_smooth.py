@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._soft_histogram as _soft_histogram
+from nextstat._base.arrays import Vector
 from nextstat._columns import (
     NONE,
     Codes,
     Floats,
     Overflow,
-    Vector,
     as_column,
     as_floats,
     as_groups,

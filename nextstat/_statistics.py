@@ -11,6 +11,7 @@ from scipy.special import digamma, erfcx, log_ndtr
 
 import nextstat._core as _core
 from nextstat._asimov import AsimovNuisances
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._crossing import crossing, first_guess
 from nextstat._hypotest import check_bounds, deviation, infinite
@@ -18,7 +19,6 @@ from nextstat._limit import asimov_root, cls_excess, limit_targets
 from nextstat._profile import TestStatistic
 from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
 from nextstat.exceptions import FitError, GradientWarning
-from nextstat.model import Vector
 
 _LEAST_ROOT = 1e-7  # of a test statistic
 

@@ -9,11 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._text import printable_list
 from nextstat.exceptions import WorkspaceWarning
-
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 Sides: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
 

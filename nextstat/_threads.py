@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 import nextstat._core as _core
-from nextstat._options import check_integer
+from nextstat._base.arguments import check_integer
 
 
 def set_num_threads(n: int) -> None:

@@ -13,15 +13,16 @@ from scipy.special import ndtr, ndtri
 import nextstat._core as _core
 from nextstat._asimov import alternative_to, asimov_parameters
 from nextstat._asymptotics import BANDS, Probabilities
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks, keep_done
-from nextstat._options import check_integer
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
 from nextstat._read_only import ReadOnly, read_only
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, InterruptedWarning, NotConvergedWarning, PrecisionWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 # Which fitted values count as disagreement; Side of the core.
 _SIDE = {"t": 0, "ttilde": 0, "q": 1, "qtilde": 1, "q0": 2}

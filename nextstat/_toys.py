@@ -13,17 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._core as _core
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
 from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
-from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, check_model, make_problem
 from nextstat._read_only import ReadOnly
-from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
 from nextstat.exceptions import InterruptedWarning, NotConvergedWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd

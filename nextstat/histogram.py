@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._histogram as _histogram
+from nextstat._base.arrays import Vector
 from nextstat._columns import (
     NONE,
     Overflow,
-    Vector,
     as_column,
     as_groups,
     check_codes,

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from sklearn.utils import Bunch, _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._event_table import drop_absent, nominal_rows, read_groups
 from nextstat._metrics import free_poi
-from nextstat._options import check_integer
 from nextstat._toys import toy_data
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.exceptions import FitError, NotConvergedWarning
@@ -26,7 +27,6 @@ from nextstat.plot import ranking
 
 __all__ = ["ImpactDisplay", "impact_importance"]
 
-Vector: TypeAlias = npt.NDArray[np.float64]
 Repeat: TypeAlias = tuple[HistFactoryModel, Vector | None]
 
 

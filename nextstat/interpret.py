@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arguments import check_integer
 from nextstat._breakdown import (
     BreakdownMethod,
     Groups,
@@ -17,7 +18,6 @@ from nextstat._breakdown import (
     groups_of,
 )
 from nextstat._free_bounds import wider_bounds
-from nextstat._options import check_integer
 from nextstat._problem import Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of

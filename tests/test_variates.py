@@ -13,7 +13,7 @@ from test_fit import normfactor, one_channel
 
 import nextstat
 from nextstat import HistFactoryModel, _core
-from nextstat.model import Vector
+from nextstat._base.arrays import Vector
 
 # Uniform numbers ----------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._model_templates import FIELDS, ModelTemplates
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 
 class BindableTemplates(ModelTemplates):

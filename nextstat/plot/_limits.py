@@ -10,12 +10,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nextstat._base.arrays import Vector
 from nextstat.plot._axes import (
     GREEN,
     MARKED,
     RED,
     YELLOW,
-    Vector,
     figure_of,
     finite,
     legend_above,

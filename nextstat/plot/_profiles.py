@@ -10,11 +10,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nextstat._base.arrays import Vector
 from nextstat.plot._axes import (
     BLUE,
     MARKED,
     RED,
-    Vector,
     figure_of,
     finite,
     legend_above,

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from nextstat._base.messages import unknown
 from nextstat._base.warnings import warn
 from nextstat._event_settings import check_name, find_norm_systematics
 from nextstat._gradients.templates import BindableTemplates
-from nextstat._rejection import unknown
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.model import from_pyhf
 from nextstat.torch._evaluate import Array, to_array

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextstat._base.arguments import own_options
+from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._gradients.templates import BindableTemplates
-from nextstat._problem import are_chosen, make_problem, own_options
+from nextstat._problem import are_chosen, make_problem
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
 from nextstat._warm_profile import Memory, WarmProfile
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nextstat._base.arguments import check_integer
 from nextstat._base.warnings import warn
 from nextstat._columns import Overflow, check_edges, finite_edges
-from nextstat._options import check_integer
 from nextstat.exceptions import GradientWarning
 from nextstat.torch._smooth import Sums, smooth, softmax
 from nextstat.torch._tensors import OnDevice, as_column, as_floats, check_device
