@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from channels import normfactor, one_channel
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
-from test_fit import normfactor, one_channel
 
 import nextstat
 from nextstat import HistFactoryModel, _core
