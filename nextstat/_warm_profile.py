@@ -31,8 +31,8 @@ class WarmProfile(Profile):
     A fit from a remembered minimum is kept if it ends near the last one that was found without
     memory. If it ends farther away (a quarter of a constraint width in any parameter) or nowhere,
     the fits without memory are made too, and the lowest minimum counts: whoever starts in a basin
-    that is no longer the lowest does not stay there. Where several minima are likely
-    (`cpp/folded.h`), that is done sooner: farther away is a fiftieth of a width, or ten calls.
+    that is no longer the lowest does not stay there. That is done sooner where
+    several minima are likely (`cpp/folded.h`): at a fiftieth of a width, or after ten calls.
 
     Parameters
     ----------

@@ -82,8 +82,8 @@ class HistFactoryLayer:
         The data of the model, or those passed as "data".
 
     Derivatives follow from the envelope theorem and the implicit function theorem, with parameters
-    at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All methods
-    raise
+    at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All
+    methods raise
 
     - `FitError` if a fit did not converge, or a statistic is infinite;
     - `ValueError` for shapes that do not fit, numbers that are not finite, and bins whose samples
