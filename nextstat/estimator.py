@@ -22,12 +22,7 @@ from nextstat._binning import (
     quantile_edges,
     uniform_edges,
 )
-from nextstat._event_settings import (
-    check_name,
-    find_label,
-    find_norm_systematics,
-    find_yields,
-)
+from nextstat._event_settings import find_label, find_yields
 from nextstat._event_stage import EventStage, nominal_totals
 from nextstat._event_sums import find_smoothing
 from nextstat._event_table import Events, check_shared, drop_absent, read_events, read_groups
@@ -35,6 +30,7 @@ from nextstat._fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._sensitive_bins import SensitiveBins
+from nextstat._single_channel import check_name, find_norm_systematics
 from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel, from_pyhf

@@ -47,6 +47,7 @@ ROOM_OF = {
     "_reading": "workspace",
     "_recognition": "workspace",
     "_schema": "workspace",
+    "_single_channel": "workspace",
     "_columns": "histogram",
     "_histogram": "histogram",
     "_smooth": "histogram",

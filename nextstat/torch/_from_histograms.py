@@ -13,8 +13,8 @@ from torch import Tensor
 
 from nextstat._base.messages import unknown
 from nextstat._base.warnings import warn
-from nextstat._event_settings import check_name, find_norm_systematics
 from nextstat._gradients.templates import BindableTemplates
+from nextstat._single_channel import check_name, find_norm_systematics
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.model import from_pyhf
 from nextstat.torch._evaluate import Array, to_array
