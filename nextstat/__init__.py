@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from nextstat._lazy import loader
+from nextstat._base.lazy import loader
 
 if importlib.util.find_spec("nextstat._core") is None:
     raise ImportError(
@@ -57,10 +57,19 @@ if TYPE_CHECKING:
     from nextstat._yields import Yields as Yields
     from nextstat._yields import yields as yields
     from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
+    from nextstat.exceptions import BoundWarning as BoundWarning
+    from nextstat.exceptions import DegenerateWarning as DegenerateWarning
     from nextstat.exceptions import DeviceError as DeviceError
+    from nextstat.exceptions import EmptyBinWarning as EmptyBinWarning
     from nextstat.exceptions import FitError as FitError
     from nextstat.exceptions import FitWarning as FitWarning
+    from nextstat.exceptions import GradientWarning as GradientWarning
+    from nextstat.exceptions import InterruptedWarning as InterruptedWarning
+    from nextstat.exceptions import LimitWarning as LimitWarning
+    from nextstat.exceptions import LocalMinimumWarning as LocalMinimumWarning
     from nextstat.exceptions import NextstatError as NextstatError
+    from nextstat.exceptions import NotConvergedWarning as NotConvergedWarning
+    from nextstat.exceptions import PrecisionWarning as PrecisionWarning
     from nextstat.exceptions import WorkspaceError as WorkspaceError
     from nextstat.exceptions import WorkspaceWarning as WorkspaceWarning
     from nextstat.model import HistFactoryModel as HistFactoryModel
@@ -72,20 +81,29 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "BoundWarning": "exceptions",
     "ClsScan": "_scan",
     "Contour": "_contour",
+    "DegenerateWarning": "exceptions",
     "DeviceError": "exceptions",
+    "EmptyBinWarning": "exceptions",
     "FeldmanCousins": "_feldman_cousins",
     "FitBatch": "_toys",
     "FitError": "exceptions",
     "FitResult": "result",
     "FitWarning": "exceptions",
     "GoodnessOfFit": "_goodness_of_fit",
+    "GradientWarning": "exceptions",
     "HistFactoryEstimator": "estimator",
     "HistFactoryModel": "model",
     "HypoTestResult": "_hypotest",
+    "InterruptedWarning": "exceptions",
     "Interval": "_interval",
+    "LimitWarning": "exceptions",
+    "LocalMinimumWarning": "exceptions",
     "NextstatError": "exceptions",
+    "NotConvergedWarning": "exceptions",
+    "PrecisionWarning": "exceptions",
     "Scan": "_scan",
     "ScoreTransformer": "score_transformer",
     "ToyEnsembles": "_toy_tests",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._problem import MAX_ITERATIONS, check_model
 from nextstat._profile import Profile, observe
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import EmptyBinWarning, FitError
+from nextstat.model import HistFactoryModel
 
 AsimovNuisances = Literal["fitted", "nominal"]
 P = TypeVar("P", bound=Profile)
@@ -65,7 +66,7 @@ def asimov_data(
         max_iterations=max_iterations,
     )
     params = asimov_parameters(profile, float(mu), nuisances)
-    warn_of_bounds(model, profile.problem, [], [params], but=profile.poi, stacklevel=2)
+    warn_of_bounds(model, profile.problem, [], [params], but=profile.poi)
     return asimov_at(model, params)
 
 
@@ -108,17 +109,16 @@ def _nominal(profile: Profile, mu: float) -> Vector:
 def possible(profile: P, mu: float) -> P:
     """The profile, or where its data exclude `mu` outright, that of the data without these events.
 
-    With a `FitWarning` in the second case.
+    With an `EmptyBinWarning` in the second case.
     """
     if profile.at(mu) is not None:
         return profile
     model = profile.model
     expected = model.expected_data(_nominal(profile, mu), include_auxdata=False)
-    warnings.warn(
+    warn(
         f"{profile.name}={mu:g} is excluded outright: {profile.why_impossible(mu)}; the Asimov "
         "data are fitted without them",
-        FitWarning,
-        stacklevel=5,
+        EmptyBinWarning,
     )
     events = np.where(expected > 0.0, profile.data.n, 0.0)
     return profile.with_data(model._data(events, profile.data.aux))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Vector: TypeAlias = npt.NDArray[np.float64]
+from nextstat._base.arrays import Vector
 
 _N_CANDIDATES = 200  # candidate edges of the binning for sensitivity
 _ROUNDING = 1e-9  # of sums of weights, in shares of a bin

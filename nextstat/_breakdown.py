@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._fit import require_minimum
 from nextstat._ranking import GlobalFit
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 Groups = Mapping[str, str | Sequence[str]]
 BreakdownMethod = Literal["auxdata", "fix"]

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter, itemgetter, mul
 from typing import Any
 
-from nextstat._rejection import Path, names_on, rejection, render, show, suggestion
+from nextstat._base.messages import show, suggestion
+from nextstat._rejection import Path, names_on, rejection, render
 from nextstat._schema import (
     Channel,
     HistoSys,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import joblib
 from joblib.parallel import get_active_backend
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._threads import resolve_n_jobs
 from nextstat.exceptions import NextstatError
 

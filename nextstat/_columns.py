@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._options import check_integer
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-Vector = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 Overflow = Literal["drop", "keep"]
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.messages import show
 from nextstat._measurement import configure
 from nextstat._parameters import ParameterSet, ParameterTable
-from nextstat._rejection import rejection, show
+from nextstat._rejection import rejection
 from nextstat._schema import (
     Channel,
     HistoSys,

@@ -9,15 +9,15 @@ from functools import partial
 import numpy as np
 from scipy.optimize import brentq
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
 from nextstat._chunks import in_chunks
 from nextstat._fit import INFINITE, fit, minimise
 from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
-from nextstat._options import check_integer
 from nextstat._profile import ROUNDING
 from nextstat._read_only import ReadOnly
 from nextstat.exceptions import FitError, NextstatError
-from nextstat.model import Vector
 from nextstat.result import FitResult
 
 

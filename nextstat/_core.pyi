@@ -131,7 +131,7 @@ def expected(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ..
 def expected_by_sample(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
 
 class FitProblem(metaclass=_BoundType):
-    """Starting values, bounds and fixed flags, each (P,), and when to stop; see cpp/minimizer.h."""
+    """Start, bounds and fixed flags, each (P,), and when to stop; see cpp/minimizer.h."""
 
     def __init__(
         self,

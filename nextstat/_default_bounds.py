@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._problem import Problem
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import BoundWarning
+from nextstat.model import HistFactoryModel
 
 _LISTED = 5  # parameters that a message names
 
@@ -21,7 +22,6 @@ def warn_of_bounds(
     conditional: Iterable[Vector] = (),
     *,
     but: int | None = None,
-    stacklevel: int,
 ) -> None:
     """Warn of parameters that default bounds stop in any of some fits, and say what to do.
 
@@ -37,8 +37,6 @@ def warn_of_bounds(
         widths away, they say that the data exclude the value, and not what the data are.
     but : int, optional
         A parameter that is looked after elsewhere: that of interest.
-    stacklevel : int
-        Of the warning, as seen from the caller.
     """
     default = problem.default & ~problem.fixed
     if but is not None:
@@ -63,9 +61,8 @@ def warn_of_bounds(
         f"{infinity if above[i] else f'{problem.upper[i]:g}'})"
         for i in found[:_LISTED]
     )
-    warnings.warn(
+    warn(
         f"bounds that nobody chose stop {stops}{more}; the result depends on them. Choose some: "
         f"bounds={{{wider}}} frees {'them' if len(found) > 1 else 'it'}",
-        FitWarning,
-        stacklevel=stacklevel + 1,
+        BoundWarning,
     )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arguments import check_positive
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._label_roles import check_backgrounds
-from nextstat._options import check_positive
-from nextstat._rejection import show, suggestion
-from nextstat._templates import RESERVED
 from nextstat.exceptions import WorkspaceWarning
-
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 
 def find_label(signal: Any, labels: npt.NDArray[Any], *, weighted: bool = False) -> Any:
@@ -58,11 +55,10 @@ def _default_signal(labels: npt.NDArray[Any]) -> Any:
             return label
     if labels.dtype.kind in "biuf":
         if len(names) > 2:
-            warnings.warn(
+            warn(
                 f"the signal is taken to be {names[-1]!r}, the largest of the labels {names}; "
                 "pass signal= to choose",
                 WorkspaceWarning,
-                stacklevel=6,
             )
         return names[-1]
     raise ValueError(f"which of the labels {names} is the signal? pass signal=")
@@ -87,64 +83,3 @@ def find_yields(yields: Mapping[Any, float], labels: npt.NDArray[Any]) -> Vector
             raise ValueError(f"yields names label {label!r}, which has no events in y: {names}")
         check_positive(events, f"yields[{label!r}]")
     return np.array([float(yields[label]) for label in names])
-
-
-def find_norm_systematics(
-    norm_systematics: Mapping[str, Any] | None, labels: npt.NDArray[Any]
-) -> dict[str, dict[int, tuple[float, float]]]:
-    """Factors down and up, by systematic and by index of the label.
-
-    Raises
-    ------
-    ValueError
-        If a label is unknown, a name reserved or a size impossible.
-    """
-    if norm_systematics is None:
-        return {}
-    if not isinstance(norm_systematics, Mapping):
-        raise TypeError(
-            f"norm_systematics is {norm_systematics!r}, expected a mapping of names to sizes"
-        )
-    names = labels.tolist()
-    found: dict[str, dict[int, tuple[float, float]]] = {}
-    for systematic, sizes in norm_systematics.items():
-        check_name(systematic, "norm_systematics")
-        if not isinstance(sizes, Mapping):
-            sizes = dict.fromkeys(names, sizes)
-        for label, size in sizes.items():
-            where = f"norm_systematics[{systematic!r}]"
-            if label not in names:
-                words = [str(name) for name in names]
-                hint = "" if str(label) in words else suggestion(str(label), words)
-                raise ValueError(
-                    f"{where} names label {label!r}{hint}, expected one of those of y, {names}"
-                )
-            factors = _read_factors(size, f"{where}[{label!r}]")
-            found.setdefault(systematic, {})[names.index(label)] = factors
-    return found
-
-
-def check_name(systematic: object, where: str) -> None:
-    """Raise ValueError for names that other parameters of the model have."""
-    if not isinstance(systematic, str) or not systematic:
-        raise ValueError(f"{where} has the key {show(systematic)}, expected a name")
-    if systematic in RESERVED:
-        raise ValueError(f"{where}: {systematic!r} is the name of another parameter; choose one")
-
-
-def _read_factors(size: Any, where: str) -> tuple[float, float]:
-    expected = "expected a relative uncertainty between 0 and 1 (0.06: 6 %) or factors (down, up)"
-    try:
-        down, up = (1.0 - size, 1.0 + size) if np.ndim(size) == 0 else size
-        factors = float(down), float(up)
-    except (TypeError, ValueError):
-        raise ValueError(f"{where} is {size!r}, {expected}") from None
-    if not all(0.0 < factor < np.inf for factor in factors) or (np.ndim(size) == 0 and size <= 0):
-        raise ValueError(f"{where} is {size!r}, {expected} that are positive")
-    if (down - 1.0) * (up - 1.0) > 0.0:
-        warnings.warn(
-            f"{where} is {size!r}: as factors, both are on one side of 1",
-            WorkspaceWarning,
-            stacklevel=6,
-        )
-    return factors

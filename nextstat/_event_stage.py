@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._event_sums import Smoothing, Sums, sum_events
 from nextstat._event_table import SIDES, Events
-from nextstat._templates import Sides, Templates, make_workspace, mirrored
-
-Vector: TypeAlias = npt.NDArray[np.float64]
+from nextstat._single_channel import make_workspace
+from nextstat._templates import Sides, Templates, mirrored
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class EventStage:
     smoothing : Smoothing or None
     norm_systematics : dict of str to dict of int to (float, float)
         Of each, for each sample it changes (by its index): factors down, up.
-    staterror, split_normalisation : bool
+    staterror : bool
+        Whether bins have uncertainties from the number of simulated events.
+    split_normalisation : bool
         As for `make_workspace`.
     sides : dict, optional
         The variations that events must have, as in `Templates`; any by default.
@@ -120,9 +122,12 @@ class EventStage:
     def workspace(self, templates: Templates) -> dict[str, Any]:
         """Workspace with these templates."""
         return make_workspace(
-            templates,
+            templates.samples,
+            templates.is_signal,
+            templates.nominal,
+            templates.varied,
             self.norm_systematics,
-            staterror=self.staterror,
+            variance=templates.variance if self.staterror else None,
             split_normalisation=self.split_normalisation,
         )
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._event_table import Events
 from nextstat.histogram import fill_histogram, smooth_histogram
-
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

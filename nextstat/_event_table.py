@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples
 
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import suggestion
 from nextstat._encoding import renumber
 from nextstat._labels import encode
-from nextstat._rejection import suggestion
 
-Vector: TypeAlias = npt.NDArray[np.float64]
 NOMINAL = "nominal"
 SIDES = ("up", "down")
 _SIZES = (1e-150, 1e140)  # of weights of which many can be squared and added

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arguments import check_integer, check_level
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
-from nextstat._options import check_integer, check_level
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
 from nextstat._read_only import ReadOnly
 from nextstat._scan import check_values
 from nextstat._text import printable
 from nextstat._toys import CHUNK, check_seed, share_error
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import FitError, NotConvergedWarning, PrecisionWarning
+from nextstat.model import HistFactoryModel
 
 _COARSE = 0.75  # a fall of the p-value from one value to the next
 _FIRST_STREAM = 1000  # one stream of toys for each value
@@ -128,7 +129,7 @@ def feldman_cousins(
     if len(points) < 2:
         raise ValueError("values holds a single value, expected several around the interval")
     observed = np.array([profile.statistic(value) for value in points])
-    profile.warn_of_bounds(*points, stacklevel=2)
+    profile.warn_of_bounds(*points)
     conditional = {k: profile.at(value) for k, value in enumerate(points)}
     truths = {k: truth for k, truth in conditional.items() if truth is not None}  # not excluded
     thrown = list(truths)
@@ -164,7 +165,7 @@ def feldman_cousins(
         errors[k] = share_error(float(pvalues[k]), len(sample))
         critical[k] = np.quantile(sample, level)
     if n_failed:
-        warnings.warn(f"the fits of {n_failed} toys did not converge", FitWarning, stacklevel=2)
+        warn(f"the fits of {n_failed} toys did not converge", NotConvergedWarning)
     lower, upper = _ends(points, pvalues, 1.0 - level, profile.problem, profile.poi, profile.name)
     return FeldmanCousins(
         parameter=profile.name,
@@ -227,12 +228,11 @@ def _ends(
     def end(inside: int, outside: int, bound: float) -> float:
         if 0 <= outside < len(points):
             if pvalues[inside] - pvalues[outside] > _COARSE:
-                warnings.warn(
+                warn(
                     f"the p-value falls from {pvalues[inside]:.3g} to {pvalues[outside]:.3g} "
                     f"between {printable(name)}={points[inside]:g} and {points[outside]:g}, "
                     "where the interval ends: give values closer to each other there",
-                    FitWarning,
-                    stacklevel=4,
+                    PrecisionWarning,
                 )
             share = (pvalues[inside] - alpha) / (pvalues[inside] - pvalues[outside])
             return float(points[inside] + share * (points[outside] - points[inside]))

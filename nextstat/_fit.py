@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-import warnings
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._possible import possible_start
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import DegenerateWarning, FitError, NotConvergedWarning
+from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult
 
 # Names and meanings of the core's FitStatus.
@@ -87,8 +88,8 @@ def fit(
     Returns
     -------
     FitResult
-        With `converged` False, and a `FitWarning`, if no minimum was found. Another one says where
-        bounds that nobody chose stop a parameter.
+        With `converged` False, and a `NotConvergedWarning`, if no minimum was found. A
+        `BoundWarning` says where bounds that nobody chose stop a parameter.
 
     Raises
     ------
@@ -103,9 +104,9 @@ def fit(
     best = minimise(model, core_data, problem)
     result = make_result(model, core_data, problem, best, 1e3 * (time.perf_counter() - start))
     if not result.converged:
-        warnings.warn(f"fit not converged ({result.status}): {result.message}", FitWarning, 2)
+        warn(f"fit not converged ({result.status}): {result.message}", NotConvergedWarning)
     else:
-        warn_of_bounds(model, problem, [best.values], stacklevel=2)
+        warn_of_bounds(model, problem, [best.values])
     return result
 
 
@@ -145,8 +146,8 @@ def require_lowest(
     """Minimise, and insist that the nll is known to be as low as it gets; where is another matter.
 
     A test statistic needs the nll at its minimum. Where the data do not determine some of the other
-    parameters there is a valley of such minima, and a `FitWarning` names these parameters, once for
-    all fits of a problem.
+    parameters there is a valley of such minima, and a `DegenerateWarning` names these parameters,
+    once for all fits of a problem.
 
     Parameters
     ----------
@@ -165,11 +166,10 @@ def require_lowest(
             return found
         problem.told.update(flat)
         names = ", ".join(map(repr, flat))
-        warnings.warn(
+        warn(
             f"the data do not determine {names} in {what}, which are degenerate or unused; what is "
             "tested does not depend on their values. Fix some to be rid of this warning",
-            FitWarning,
-            stacklevel=7,
+            DegenerateWarning,
         )
         return found
     require_converged(model, data, found, what)

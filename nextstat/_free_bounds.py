@@ -6,17 +6,18 @@ lower bound of 0 is one: yields are not negative.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._fit import require_lowest
 from nextstat._problem import Bounds, Problem, are_chosen
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import BoundWarning
+from nextstat.model import HistFactoryModel
 
 _WIDER = 10.0
 _WIDEST = 1e12  # times the bound that was given
@@ -54,12 +55,11 @@ def fit_freely(
     data: _core.Data,
     problem: Problem,
     poi: int,
-    stacklevel: int,
     fit: Callable[..., _core.Minimum] = require_lowest,
 ) -> tuple[_core.Minimum, Problem]:
     """The global fit, its parameter of interest stopped by no bound; and the problem it took.
 
-    A `FitWarning` says where the bounds were moved. The fit is `require_lowest`, or
+    A `BoundWarning` says where the bounds were moved. The fit is `require_lowest`, or
     `require_minimum` where its errors are needed.
 
     Raises
@@ -77,13 +77,12 @@ def fit_freely(
         minimum = fit(model, data, problem.start(minimum.values), what)
     if problem is not given:
         name = model.parameter_names[poi]
-        warnings.warn(
+        warn(
             f"the fit reaches {name}={minimum.values[poi]:.4g}, beyond the bounds "
             f"[{given.lower[poi]:g}, {given.upper[poi]:g}], which were widened for it; choose "
             f"bounds={{{name!r}: {wider_bounds(problem, poi, minimum.values)}}} to be rid of this "
             "warning",
-            FitWarning,
-            stacklevel=stacklevel,
+            BoundWarning,
         )
     return minimum, problem
 

@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arguments import check_calculator
+from nextstat._base.arrays import Vector
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import require_lowest
 from nextstat._free_bounds import fit_freely, free_poi
-from nextstat._options import check_calculator
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat._profile import ROUNDING
 from nextstat._read_only import ReadOnly
 from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ def goodness_of_fit(
     if poi is None:
         minimum = require_lowest(model, core_data, problem, "the fit")
     else:
-        minimum, problem = fit_freely(model, core_data, problem, poi, 3)
+        minimum, problem = fit_freely(model, core_data, problem, poi)
     expected = model.expected_data(minimum.values)
     observed = np.concatenate([core_data.n, core_data.aux])
     bins = _poisson_deviance(observed[: model.n_bins], expected[: model.n_bins])
@@ -129,7 +130,7 @@ def goodness_of_fit(
     statistic = float(bins.sum()) + constraints
     n_dof = _degrees_of_freedom(model, core_data, minimum, problem)
     if calculator == "asymptotics":
-        warn_of_bounds(model, problem, [minimum.values], but=poi, stacklevel=2)
+        warn_of_bounds(model, problem, [minimum.values], but=poi)
         if n_dof < 1:
             raise ValueError(
                 "there are no more bins that can hold events than free parameters without "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,13 +12,15 @@ import numpy.typing as npt
 
 from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
 from nextstat._asymptotics import Probabilities, probabilities
-from nextstat._options import check_calculator
+from nextstat._base.arguments import check_calculator
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import EmptyBinWarning
+from nextstat.model import HistFactoryModel
 
 # For which values of the parameter of interest a statistic is defined.
 _TESTS: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -146,9 +147,9 @@ def hypotest(
     Returns
     -------
     HypoTestResult
-        Interrupted (Ctrl-C), from the toys that were done, with a `FitWarning`. Another one says
-        where data, or Asimov data, exclude `mu` outright: the statistic is infinite and its
-        p-value 0.
+        Interrupted (Ctrl-C), from the toys that were done, with an `InterruptedWarning`. An
+        `EmptyBinWarning` says where data, or Asimov data, exclude `mu` outright: the statistic is
+        infinite and its p-value 0.
 
     Raises
     ------
@@ -190,17 +191,17 @@ def hypotest(
     if calculator == "toys":
         throw = ToyPlan(n_toys, seed, precision, n_jobs, progress)
         if q == math.inf:
-            warnings.warn(infinite(observed, mu), FitWarning, stacklevel=2)
+            warn(infinite(observed, mu), EmptyBinWarning)
         result = toy_test(statistic, mu, q, observed, throw)
-        observed.warn_of_bounds(mu, alternative, stacklevel=2)
+        observed.warn_of_bounds(mu, alternative)
         return result
     asimov = asimov_profile(model, observed, alternative)
     q_asimov = deviation(statistic, mu, asimov)
     if math.inf in (q, q_asimov):
         own = q == math.inf
         message = infinite(observed, mu) if own else infinite(asimov, mu, " of the Asimov data")
-        warnings.warn(message, FitWarning, stacklevel=2)
-    observed.warn_of_bounds(mu, alternative, stacklevel=2)
+        warn(message, EmptyBinWarning)
+    observed.warn_of_bounds(mu, alternative)
     found = probabilities(statistic, q, q_asimov)
     return _result(statistic, mu, q, observed, found, asimov_test_statistic=q_asimov)
 
@@ -303,9 +304,9 @@ def significance(
     check_bounds(observed, 0.0)
     profile = asimov_profile(model, observed, float(mu)) if expected else observed
     q0 = deviation("q0", 0.0, profile)
-    profile.warn_of_bounds(0.0, stacklevel=2)
+    profile.warn_of_bounds(0.0)
     if q0 == math.inf:
-        warnings.warn(infinite(profile, 0.0), FitWarning, stacklevel=2)
+        warn(infinite(profile, 0.0), EmptyBinWarning)
     return math.sqrt(q0)
 
 

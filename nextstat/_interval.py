@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from nextstat._options import check_level
+from nextstat._base.arguments import check_level
+from nextstat._base.warnings import warn
 from nextstat._profile import Profile, poi_index
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import LocalMinimumWarning
 from nextstat.result import FitResult, check_converged, check_result
 
 ONE_SIGMA = math.erf(1.0 / math.sqrt(2.0))
@@ -99,16 +99,15 @@ def interval(result: FitResult, parameter: str | None = None, level: float = ONE
     if best != result.values[profile.poi]:
         warn_lower(f"{profile.name}={best:.6g}", "interval")
     (lower, low_stop), (upper, high_stop) = ends
-    profile.warn_of_bounds(lower, upper, stacklevel=2)
+    profile.warn_of_bounds(lower, upper)
     return Interval(profile.name, best, lower, upper, level, (low_stop, high_stop))
 
 
 def warn_lower(where: str, what: str) -> None:
-    warnings.warn(
+    warn(
         f"the fit had stopped in a higher minimum; the {what} is that of the lower one, at "
         f"{where}. Fit again with n_starts or other starting values",
-        FitWarning,
-        stacklevel=3,
+        LocalMinimumWarning,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +12,9 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from nextstat._asymptotics import BANDS
+from nextstat._base.arguments import check_calculator, check_level
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._crossing import Cached, crossing, first_guess
 from nextstat._hypotest import (
     HypoTestResult,
@@ -22,13 +24,12 @@ from nextstat._hypotest import (
     exclusion,
     toy_test,
 )
-from nextstat._options import check_calculator, check_level
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import BoundWarning, FitError, LimitWarning, PrecisionWarning
+from nextstat.model import HistFactoryModel
 
 _TOY_PRECISION = 1e-3
 _FEW = 5.0  # toys beyond a limit, on average
@@ -114,8 +115,9 @@ def upper_limit(
     Raises
     ------
     FitError
-        If a fit did not converge, or no toy of the background is like the data. A `FitWarning`
-        says where few toys decide, and where a limit is infinite since no value is excluded.
+        If a fit did not converge, or no toy of the background is like the data. A
+        `PrecisionWarning` says where few toys decide, a `LimitWarning` where a limit is infinite
+        since no value is excluded.
     ValueError, TypeError
         If `level` is not between 0 and 1, there is no parameter of interest, or an option of the
         toys is impossible.
@@ -159,7 +161,7 @@ def upper_limit(
             break
         wider = observed.problem.widen(index, 0.0, 2.0 * largest)
         observed = Profile(model, observed.data, wider, index)
-    observed.warn_of_bounds(0.0, found, stacklevel=2)
+    observed.warn_of_bounds(0.0, found)
     message = ""
     if upper > given:
         message = (
@@ -167,13 +169,12 @@ def upper_limit(
             f"of {observed.name!r}, which was widened for them"
         )
         if not said:
-            warnings.warn(message, FitWarning, stacklevel=2)
+            warn(message, BoundWarning)
     if math.isinf(found) or np.isinf(bands).any():
-        warnings.warn(
+        warn(
             f"a limit does not exist: no value of {observed.name!r} is excluded, and infinity "
             "stands in its place; does any sample depend on the parameter?",
-            FitWarning,
-            stacklevel=2,
+            LimitWarning,
         )
     return UpperLimit(found, bands, level, message, None if plan is None else plan.seed)
 
@@ -206,10 +207,9 @@ def limit_level(level: object) -> float:
     """
     found = check_level(level)
     if found < 0.5:
-        warnings.warn(
+        warn(
             f"level={found:g} is the confidence level of the limit; did you mean {1.0 - found:g}?",
-            FitWarning,
-            stacklevel=3,
+            LimitWarning,
         )
     return found
 
@@ -264,5 +264,5 @@ def _toy_limits(
     few = [f"the {name} limit rests on {n:.1f}" for name, n in rest.items() if n < _FEW]
     if few:
         message = f"few toys decide: {' and '.join(few)} of {plan.n_toys}; throw more"
-        warnings.warn(message, FitWarning, stacklevel=3)
+        warn(message, PrecisionWarning)
     return found, bands

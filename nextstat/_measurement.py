@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Set
 from typing import Any
 
+from nextstat._base.messages import show, unknown
+from nextstat._base.warnings import warn
 from nextstat._parameters import ParameterSet, ParameterTable
-from nextstat._rejection import Path, rejection, render, show, unknown
+from nextstat._rejection import Path, rejection, render
 from nextstat._schema import Measurement, ParameterConfig, Workspace
 from nextstat._spelling import Spellings
 from nextstat.exceptions import WorkspaceError, WorkspaceWarning
@@ -63,11 +64,10 @@ def _warn_of_misspelt_settings(
     for i, name in unused:
         meant = spellings and spellings.slip(name)
         if meant:
-            warnings.warn(
+            warn(
                 f"{render((*base, i))}: settings for {show(name)}, which no sample uses (did you "
                 f"mean {show(meant)}?); they have no effect",
                 WorkspaceWarning,
-                stacklevel=5,
             )
 
 
@@ -188,11 +188,10 @@ def choose_poi(
         )
     reason = _reason_to_doubt(workspace, poi, table, patched=patched)
     if reason:
-        warnings.warn(
+        warn(
             f"{path}: no sample carries {show(poi)} ({reason}); the model has no parameter of "
             "interest, unless poi= chooses one",
             WorkspaceWarning,
-            stacklevel=3,
         )
     return None
 

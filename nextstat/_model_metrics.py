@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
+from nextstat._base.arguments import check_flag, check_integer, check_option, own_options
 from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._metric_values import check_prefix, health
-from nextstat._options import check_flag, check_integer, check_option
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, own_options, way_to_model
+from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, way_to_model
 from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._rejection import unknown
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Vector = npt.NDArray[np.float64]
 Constraint = Literal["none", "gaussian", "poisson"]
 
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import msgspec
 from msgspec import UNSET
 
+from nextstat._base.messages import show, unknown
 from nextstat._reading import MAX_BYTES, Readable, parse, plain, read
 from nextstat._recognition import recognise
-from nextstat._rejection import Path, mismatch, rejection, render, show, type_info, unknown
+from nextstat._rejection import Path, mismatch, rejection, render, type_info
 from nextstat._schema import Operation, PatchMetadata, PatchSetDocument, PatchSetMetadata
 from nextstat.exceptions import WorkspaceError
 

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from nextstat._base.messages import show
 from nextstat._patch_set import PatchSet, Value
 from nextstat._reading import Readable, parse, plain, read
 from nextstat._recognition import recognise
-from nextstat._rejection import show
 from nextstat.exceptions import WorkspaceError
 
 Patch: TypeAlias = (

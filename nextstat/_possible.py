@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
 from nextstat._problem import Problem
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 _MOST_STEPS = 200
 _SHARE = 0.1  # of the events, that a bin without expectation is to get

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
-from nextstat._options import check_integer
-from nextstat.model import HistFactoryModel, Vector
+import nextstat._core as _core
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
+from nextstat.model import HistFactoryModel
 
 Init: TypeAlias = "npt.ArrayLike | Mapping[str, float]"
 Fixed: TypeAlias = "npt.ArrayLike | Mapping[str, float] | Iterable[str] | str"
@@ -39,8 +39,8 @@ class Problem(NamedTuple):
     told: set[str]  # what this call has warned of, in any of its fits: no cause is told twice
     precision: float = _EXACT  # EDM that the last steps, once converged, try to reach
     n_starts: int = 1  # at least so many; more are drawn where other minima are likely
-    others: tuple[Vector, ...] = ()  # starting values that count where they lead lower, (P,) each
     max_iterations: int = MAX_ITERATIONS
+    others: tuple[Vector, ...] = ()  # starting values that count where they lead lower, (P,) each
 
     def core(self) -> _core.FitProblem:
         """The problem as the core wants it."""
@@ -122,14 +122,6 @@ def way_to_model(source: object) -> str:
     if isinstance(source, str | dict):
         return "; make one with from_pyhf"
     return "; its model is result.model" if hasattr(source, "dataset") else ""
-
-
-def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of options that can be read again and again, and that the caller cannot change."""
-    return {
-        name: deepcopy(list(value) if isinstance(value, Iterator) else value)
-        for name, value in options.items()
-    }
 
 
 def make_problem(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
 from nextstat._free_bounds import fit_freely
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
-from nextstat._rejection import unknown
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -93,7 +94,7 @@ class Profile:
         """The global minimum, (P,)."""
         if not self.free_bounds:
             return self._global_fit(self.problem)
-        minimum, self.problem = fit_freely(self.model, self.data, self.problem, self.poi, 7)
+        minimum, self.problem = fit_freely(self.model, self.data, self.problem, self.poi)
         return minimum.values
 
     def _global_fit(self, problem: Problem) -> Vector:
@@ -196,16 +197,10 @@ class Profile:
             return float("inf")
         return max(2.0 * self._above_best(conditional), 0.0)
 
-    def warn_of_bounds(self, *values: float, stacklevel: int) -> None:
+    def warn_of_bounds(self, *values: float) -> None:
         """Warn of bounds that nobody chose, where they stop the best fit or those at values."""
-        warn_of_bounds(
-            self.model,
-            self.problem,
-            [self.best],
-            self.made_at(*values),
-            but=self.poi,
-            stacklevel=stacklevel + 1,
-        )
+        made = self.made_at(*values)
+        warn_of_bounds(self.model, self.problem, [self.best], made, but=self.poi)
 
     def made_at(self, *values: float) -> list[Vector]:
         """Parameters of those conditional fits that were made at some values, (P,) each."""

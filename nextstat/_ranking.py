@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._fit import require_minimum
 from nextstat._free_bounds import fit_freely, wider_bounds
 from nextstat._problem import Problem
 from nextstat._text import printable_list
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import BoundWarning, NotConvergedWarning
+from nextstat.model import HistFactoryModel
 
 _CHUNK = 512  # refits
-_STACKLEVEL = 5  # the caller of nextstat.interpret.rank_impact
 
 
 class GlobalFit:
@@ -52,9 +52,7 @@ class GlobalFit:
         if fixed[poi]:
             raise ValueError(f"the parameter of interest {model.parameter_names[poi]!r} is fixed")
         if free_bounds:
-            self.minimum, problem = fit_freely(
-                model, data, problem, poi, _STACKLEVEL, require_minimum
-            )
+            self.minimum, problem = fit_freely(model, data, problem, poi, require_minimum)
         else:
             self.minimum = require_minimum(model, data, problem, "the global fit")
         self.model, self.data, self.problem, self.poi = model, data, problem, poi
@@ -223,11 +221,10 @@ def _fits_of_rows(
 
 def _warn_failed(names: list[str]) -> None:
     if names:
-        warnings.warn(
+        warn(
             f"{len(names)} refits did not converge; NaN impacts for: "
             + printable_list(sorted(set(names))),
-            FitWarning,
-            stacklevel=_STACKLEVEL,
+            NotConvergedWarning,
         )
 
 
@@ -239,10 +236,9 @@ def _warn_stopped(fit: GlobalFit, fitted: Vector) -> None:
         at = fit.values.copy()
         at[fit.poi] = fitted[stopped].flat[0]
         wider = wider_bounds(fit.problem, fit.poi, at)
-        warnings.warn(
+        warn(
             f"{name!r} is stopped by its bounds [{low:g}, {high:g}] in "
             f"{np.count_nonzero(stopped)} of {stopped.size} fits, whose impacts are cut short; "
             f"widen them, for example bounds={{{name!r}: {wider}}}",
-            FitWarning,
-            stacklevel=_STACKLEVEL,
+            BoundWarning,
         )

@@ -19,8 +19,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from nextstat._base.messages import listing, show
 from nextstat._recognition import recognise, recognise_text
-from nextstat._rejection import listing, rejection, show
+from nextstat._rejection import rejection
 from nextstat.exceptions import WorkspaceError
 
 Readable: TypeAlias = "str | bytes | os.PathLike[str] | IO[bytes] | IO[str]"

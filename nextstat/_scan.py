@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
@@ -22,8 +23,8 @@ from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import NotConvergedWarning
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +162,7 @@ def scan(
     failed = int(np.count_nonzero(np.isnan(height)))
     if failed:
         message = f"{failed} of {len(points)} fits did not converge; they are NaN"
-        warnings.warn(message, FitWarning, stacklevel=2)
+        warn(message, NotConvergedWarning)
     delta = _above_best(profile, params) + height
     lowest = int(np.argmin(np.where(np.isnan(delta), np.inf, delta)))
     if delta[lowest] < -ROUNDING:  # the global fit had stopped in another basin
@@ -171,7 +172,7 @@ def scan(
         delta = _above_best(profile, params) + height
     delta = np.maximum(delta, 0.0)
     fits = params[np.isfinite(delta)]
-    warn_of_bounds(model, profile.problem, [profile.best], fits, but=profile.poi, stacklevel=2)
+    warn_of_bounds(model, profile.problem, [profile.best], fits, but=profile.poi)
     return Scan(profile.name, points, delta, params, profile.muhat)
 
 
@@ -329,7 +330,7 @@ def cls_scan(
         raise ValueError(f"the values start at {points[0]:g}, expected none below 0")
     asimov = asimov_profile(model, observed, 0.0)
     found = [exclusion(mu, observed, asimov) for mu in points]
-    observed.warn_of_bounds(*points, stacklevel=2)
+    observed.warn_of_bounds(*points)
     return ClsScan(
         parameter=observed.name,
         values=points,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from nextstat._rejection import unknown
+from nextstat._base.messages import unknown
 from nextstat.exceptions import WorkspaceError
 
 Numbers: TypeAlias = Annotated[tuple[float, ...], Meta(min_length=1)]

@@ -8,11 +8,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
 from nextstat._binning import sensitive_mergers
 from nextstat._templates import Templates
 from nextstat.exceptions import FitError
 
-Vector: TypeAlias = npt.NDArray[np.float64]
 Starts: TypeAlias = npt.NDArray[np.intp]  # where among the fine bins each bin starts
 
 _STEPS = (16, 8, 4, 2, 1)  # by which edges are moved, in fine bins

@@ -7,15 +7,15 @@ templates explicitly, through the minima, and through the data where these are A
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters, possible
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._warm_profile import WarmProfile
-from nextstat.exceptions import FitWarning
-from nextstat.model import NUMBERS, HistFactoryModel, Vector
+from nextstat.exceptions import EmptyBinWarning
+from nextstat.model import NUMBERS, HistFactoryModel
 
 FIELDS = (*NUMBERS, "data", "aux")
 
@@ -199,11 +199,10 @@ class Asimov(Dataset):
         if not empty.any():
             return
         found.fields["nominal"][empty[model._cell_bins]] = 0.0
-        warnings.warn(
+        warn(
             f"all samples are empty in {model._name_bins(empty)}: no derivatives are given in "
             "yields there; give every bin some background, or leave them out",
-            FitWarning,
-            stacklevel=3,
+            EmptyBinWarning,
         )
 
     def _leave_empty_bins(self, found: Derivatives) -> None:
@@ -211,10 +210,9 @@ class Asimov(Dataset):
         infinite = (self.profile.data.n == 0.0) & (found.fields["data"] != 0.0)
         if infinite.any():
             found.fields["data"][infinite] = 0.0
-            warnings.warn(
+            warn(
                 f"no events are expected at {self.profile.name}={self.mu:g} in "
                 f"{self.model._name_bins(infinite)}, where derivatives in yields are infinite: "
                 "they are given for fixed data; give every bin some background",
-                FitWarning,
-                stacklevel=2,
+                EmptyBinWarning,
             )

@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _soft_histogram
+import nextstat._soft_histogram as _soft_histogram
+from nextstat._base.arrays import Vector
 from nextstat._columns import (
     NONE,
     Codes,
     Floats,
     Overflow,
-    Vector,
     as_column,
     as_floats,
     as_groups,

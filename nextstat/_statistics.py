@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import digamma, erfcx, log_ndtr
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._asimov import AsimovNuisances
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._crossing import crossing, first_guess
 from nextstat._fit import without_expectation
 from nextstat._hypotest import check_bounds, deviation, infinite
 from nextstat._limit import asimov_root, cls_excess, limit_targets
 from nextstat._profile import TestStatistic
 from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import Vector
+from nextstat.exceptions import EmptyBinWarning, FitError, GradientWarning
 
 _LEAST_ROOT = 1e-7  # of a test statistic
 
@@ -49,7 +49,7 @@ def excluded(message: str) -> Statistic:
 
     `message` is a warning, and the `FitError` of those who ask for derivatives.
     """
-    warnings.warn(message, FitWarning, stacklevel=4)
+    warn(message, EmptyBinWarning)
 
     def pull_back(g: Vector) -> Fields:
         if np.any(g):
@@ -137,11 +137,10 @@ def _in_root(r: float, name: str, least: float) -> float:
     if r > least:
         return 0.5 / r
     found = f"{r * r:.2g}, 0 but for rounding" if r else "0"
-    warnings.warn(
+    warn(
         f"{name} is {found}, where its root has a kink: 0 is given as the derivative, and nothing "
         "can be learned; is there any signal, or an excess on the tested side?",
-        FitWarning,
-        stacklevel=2,
+        GradientWarning,
     )
     return 0.0
 

@@ -1,28 +1,20 @@
-"""From counts of events to templates and a workspace."""
+"""Templates: expected events of every sample, nominal and varied."""
 
 from __future__ import annotations
 
 import heapq
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._text import printable_list
 from nextstat.exceptions import WorkspaceWarning
 
-Vector: TypeAlias = npt.NDArray[np.float64]
-
 Sides: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
-
-POI = "mu"
-CHANNEL = "events"
-STATERROR = f"staterror_{CHANNEL}"  # of the backgrounds
-SIGNAL_STATERROR = "staterror_signal"
-RESERVED = (POI, STATERROR, SIGNAL_STATERROR)
 
 
 @dataclass(frozen=True)
@@ -184,22 +176,20 @@ def mirrored(nominal: Vector, shape: Vector, given: tuple[str, ...]) -> Vector:
 def warn_of_merged(n_before: int, n_after: int) -> None:
     """Say how many bins were merged."""
     if n_after < n_before:
-        warnings.warn(
+        warn(
             f"{n_before - n_after} of {n_before} bins have no reliably positive background and "
             f"were merged with a neighbour; {n_after} are left",
             WorkspaceWarning,
-            stacklevel=4,
         )
 
 
 def warn_of_ties(n_wanted: int, n_found: int) -> None:
     """Say that there are fewer different values than bins."""
     if n_found < n_wanted:
-        warnings.warn(
+        warn(
             f"the observable has too few different values for {n_wanted} bins with equal numbers "
             f"of events: {n_found} {'is' if n_found == 1 else 'are'} left",
             WorkspaceWarning,
-            stacklevel=5,
         )
 
 
@@ -211,95 +201,8 @@ def warn_of_mirrored(sides: Sides) -> None:
             one_sided.setdefault((systematic, given[0]), []).append(sample)
     for (systematic, side), samples in one_sided.items():
         other = "down" if side == "up" else "up"
-        warnings.warn(
+        warn(
             f"systematic {systematic!r} has {side} but no {other} rows for "
             f"{printable_list(samples)}: {other} is taken as the mirror image of {side}",
             WorkspaceWarning,
-            stacklevel=4,
         )
-
-
-def make_workspace(
-    templates: Templates,
-    norm_systematics: Mapping[str, Mapping[int, tuple[float, float]]],
-    *,
-    staterror: bool,
-    split_normalisation: bool,
-) -> dict[str, Any]:
-    """Workspace of one channel, whose observed events are those expected with the signal.
-
-    Parameters
-    ----------
-    templates : Templates
-    norm_systematics : mapping of str to mapping of int to (float, float)
-        Of each, for each sample it changes: factors down, up.
-    staterror : bool
-        Give every bin an uncertainty from the number of simulated events: one common to the
-        backgrounds, one of the signal, which says nothing of the backgrounds.
-    split_normalisation : bool
-        Make the effect of a systematic on the sum of the bins a normsys, and the rest a histosys
-        of the same name.
-
-    Returns
-    -------
-    dict
-        In the pyhf JSON format.
-    """
-    samples = []
-    for k, name in enumerate(templates.samples):
-        modifiers: list[dict[str, Any]] = []
-        if templates.is_signal[k]:
-            modifiers.append({"name": POI, "type": "normfactor", "data": None})
-        for systematic, factors in norm_systematics.items():
-            if k in factors:
-                modifiers.append(_normsys(systematic, *factors[k]))
-        for systematic, varied in templates.varied.items():
-            if k in varied:
-                shape = varied[k]
-                if split_normalisation:
-                    if k in norm_systematics.get(systematic, {}):
-                        raise ValueError(
-                            f"{systematic!r} of {name!r} would have two normalisations: one of "
-                            "norm_systematics and one split from its variations; rename one"
-                        )
-                    up, down = _factors(templates.nominal[k], shape, systematic, name)
-                    modifiers.append(_normsys(systematic, down, up))
-                    shape = shape / np.array([[up], [down]])
-                modifiers.append(_histosys(systematic, shape))
-        if staterror:
-            spread = np.sqrt(templates.variance[k]).tolist()
-            stat = SIGNAL_STATERROR if templates.is_signal[k] else STATERROR
-            modifiers.append({"name": stat, "type": "staterror", "data": spread})
-        samples.append(
-            {"name": name, "data": templates.nominal[k].tolist(), "modifiers": modifiers}
-        )
-    expected = templates.nominal.sum(axis=0)
-    return {
-        "channels": [{"name": CHANNEL, "samples": samples}],
-        "observations": [{"name": CHANNEL, "data": expected.tolist()}],
-        "measurements": [
-            {"name": "measurement", "config": {"poi": POI, "parameters": []}},
-        ],
-        "version": "1.0.0",
-    }
-
-
-def _normsys(name: str, down: float, up: float) -> dict[str, Any]:
-    return {"name": name, "type": "normsys", "data": {"hi": float(up), "lo": float(down)}}
-
-
-def _histosys(name: str, shape: Vector) -> dict[str, Any]:
-    data = {"hi_data": shape[0].tolist(), "lo_data": shape[1].tolist()}
-    return {"name": name, "type": "histosys", "data": data}
-
-
-def _factors(nominal: Vector, shape: Vector, systematic: str, sample: str) -> tuple[float, float]:
-    """Sums of both sides over the nominal sum: up, down."""
-    total = nominal.sum()
-    up, down = (float(side.sum() / total) if total else 1.0 for side in shape)
-    if not (up > 0.0 and down > 0.0):
-        raise ValueError(
-            f"systematic {systematic!r} scales {sample!r} by {up:g} up and {down:g} down; both "
-            "must be positive to make its normalisation a normsys"
-        )
-    return up, down

@@ -8,8 +8,8 @@ import threading
 
 import numpy as np
 
-from nextstat import _core
-from nextstat._options import check_integer
+import nextstat._core as _core
+from nextstat._base.arguments import check_integer
 
 
 def set_num_threads(n: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,17 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from nextstat import _core
+import nextstat._core as _core
 from nextstat._asimov import alternative_to, asimov_parameters
 from nextstat._asymptotics import BANDS, Probabilities
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks, keep_done
-from nextstat._options import check_integer
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
 from nextstat._read_only import ReadOnly, read_only
 from nextstat._toys import CHUNK, check_seed, share_error
-from nextstat.exceptions import FitError, FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import FitError, InterruptedWarning, NotConvergedWarning, PrecisionWarning
+from nextstat.model import HistFactoryModel
 
 # Which fitted values count as disagreement; Side of the core.
 _SIDE = {"t": 0, "ttilde": 0, "q": 1, "qtilde": 1, "q0": 2}
@@ -137,18 +138,18 @@ def throw_ensembles(
             raise
         each = f"{done[0]} and {done[1]}" if done[0] != done[1] else f"{done[0]}"
         message = f"interrupted after {each} of {plan.n_toys} toys of each hypothesis"
-        warnings.warn(message, FitWarning, stacklevel=4)
+        warn(message, InterruptedWarning)
     if toys.n_failed:
         n = toys.n_failed + len(toys.tested) + len(toys.alternative)
         where = f"at {observed.name}={mu:g}"
         message = f"{toys.n_failed} of {n} toys {where} could not be fitted; they are left out"
-        warnings.warn(message, FitWarning, stacklevel=4)
+        warn(message, NotConvergedWarning)
     if statistic in ("q", "qtilde") and not _tail(toys.alternative, q) > 0.0:
         message = (
             f"no toy of the alternative disagrees with {observed.name}={mu:g} as little as the "
             "data: CLb is 0 and CLs not defined; throw more toys"
         )
-        warnings.warn(message, FitWarning, stacklevel=4)
+        warn(message, PrecisionWarning)
     return toys
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
+from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
-from nextstat._options import check_integer
 from nextstat._problem import (
     MAX_ITERATIONS,
     Bounds,
@@ -29,10 +31,9 @@ from nextstat._problem import (
     make_problem,
 )
 from nextstat._read_only import ReadOnly
-from nextstat._rejection import unknown
 from nextstat._spelling import set_apart
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import InterruptedWarning, NotConvergedWarning
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +148,7 @@ def fit_batch(
     -------
     FitBatch
         A row that is no data (negative, NaN) or whose fit did not converge has a status that says
-        so; a `FitWarning` counts them. Interrupted, those that were done.
+        so; a `NotConvergedWarning` counts them. Interrupted, those that were done.
 
     Raises
     ------
@@ -165,7 +166,7 @@ def fit_batch(
     poi = free_poi(model, problem, bounds)
     task = partial(_fit_rows, model, rows, problem, start, poi)
     batch = _batch(model, task, len(rows), n_jobs, progress)
-    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi, stacklevel=2)
+    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi)
     return batch
 
 
@@ -224,7 +225,7 @@ def fit_toys(
     poi = free_poi(model, problem, bounds)
     task = partial(_fit_toys, model, truth, seed, problem, start, poi)
     batch = _batch(model, task, n_toys, n_jobs, progress, seed, on_chunk)
-    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi, stacklevel=2)
+    warn_of_bounds(model, problem, batch.values[batch.converged], but=poi)
     return batch
 
 
@@ -280,7 +281,7 @@ def _truth(
     if params is None:
         poi = free_poi(model, problem, bounds)
         if poi is not None:
-            return fit_freely(model, model._data(None), problem, poi, 4)[0].values
+            return fit_freely(model, model._data(None), problem, poi)[0].values
         return require_lowest(model, model._data(None), problem, "the fit to throw toys at").values
     truth = np.asarray(params, dtype=np.float64)
     if truth.shape != model.init.shape:
@@ -424,14 +425,13 @@ def _batch(
         if not chunks:
             raise
         done = sum(len(chunk["nll"]) for chunk in chunks)
-        warnings.warn(f"interrupted after {done} of {n} fits", FitWarning, stacklevel=3)
+        warn(f"interrupted after {done} of {n} fits", InterruptedWarning)
     batch = _join(model, chunks, seed)
     failed = len(batch) - int(np.count_nonzero(batch.converged))
     if failed:
-        warnings.warn(
+        warn(
             f"{failed} of {len(batch)} fits did not converge; see the status of each",
-            FitWarning,
-            stacklevel=3,
+            NotConvergedWarning,
         )
     return batch
 

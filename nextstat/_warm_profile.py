@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
 from nextstat._fit import minimise, require_converged
 from nextstat._problem import Problem
 from nextstat._profile import Profile
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,8 +31,8 @@ class WarmProfile(Profile):
     A fit from a remembered minimum is kept if it ends near the last one that was found without
     memory. If it ends farther away (a quarter of a constraint width in any parameter) or nowhere,
     the fits without memory are made too, and the lowest minimum counts: whoever starts in a basin
-    that is no longer the lowest does not stay there. Where several minima are likely
-    (`cpp/folded.h`), that is done sooner: farther away is a fiftieth of a width, or ten calls.
+    that is no longer the lowest does not stay there. That is done sooner where
+    several minima are likely (`cpp/folded.h`): at a fiftieth of a width, or after ten calls.
 
     Parameters
     ----------

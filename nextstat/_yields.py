@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._problem import check_model
 from nextstat._read_only import ReadOnly
 from nextstat._spelling import set_apart
 from nextstat._text import printable_list
-from nextstat.exceptions import FitWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.exceptions import BoundWarning
+from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult, check_converged, check_result
 
 if TYPE_CHECKING:
@@ -144,11 +145,10 @@ def yields(model: HistFactoryModel, result: FitResult | None = None) -> Yields:
         values = result.values
         errors = np.nan_to_num(result.errors)
         if result.active_bounds:
-            warnings.warn(
+            warn(
                 "parameters at a bound have no error and add none to the yields: "
                 + printable_list(result.active_bounds),
-                FitWarning,
-                stacklevel=2,
+                BoundWarning,
             )
         correlation = np.nan_to_num(result.correlation)
         data = result.dataset[: model.n_bins]

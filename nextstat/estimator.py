@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from nextstat._base.arguments import check_flag, check_integer, check_option, check_positive
+from nextstat._base.arrays import Vector
 from nextstat._binning import (
     candidate_edges,
     explicit_edges,
@@ -20,26 +22,19 @@ from nextstat._binning import (
     quantile_edges,
     uniform_edges,
 )
-from nextstat._event_settings import (
-    check_name,
-    find_label,
-    find_norm_systematics,
-    find_yields,
-)
+from nextstat._event_settings import find_label, find_yields
 from nextstat._event_stage import EventStage, nominal_totals
 from nextstat._event_sums import find_smoothing
 from nextstat._event_table import Events, check_shared, drop_absent, read_events, read_groups
 from nextstat._fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
-from nextstat._options import check_flag, check_integer, check_option, check_positive
 from nextstat._sensitive_bins import SensitiveBins
+from nextstat._single_channel import check_name, find_norm_systematics
 from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
-
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 _NO_NAMES = "it has no names; pass a position, or the step before .set_output(transform='pandas')"
 
@@ -265,7 +260,7 @@ class HistFactoryEstimator(BaseEstimator):  # type: ignore[misc]
         WorkspaceWarning
             If a one-sided variation was mirrored, bins without background were merged, or there
             are fewer bins than asked for since many events have the same value.
-        FitWarning
+        NotConvergedWarning
             If the fit did not converge.
         """
         for name in [name for name in vars(self) if name.endswith("_")]:

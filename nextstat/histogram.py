@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _histogram
+import nextstat._histogram as _histogram
+from nextstat._base.arrays import Vector
 from nextstat._columns import (
     NONE,
     Overflow,
-    Vector,
     as_column,
     as_groups,
     check_codes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -13,12 +12,14 @@ from matplotlib.figure import Figure
 from sklearn.utils import Bunch, _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._event_table import drop_absent, nominal_rows, read_groups
 from nextstat._metrics import free_poi
-from nextstat._options import check_integer
 from nextstat._toys import toy_data
 from nextstat.estimator import HistFactoryEstimator
-from nextstat.exceptions import FitError, FitWarning
+from nextstat.exceptions import FitError, NotConvergedWarning
 from nextstat.interpret import RankingMethod, rank_impact
 from nextstat.metrics import last_step
 from nextstat.model import HistFactoryModel, from_pyhf
@@ -26,7 +27,6 @@ from nextstat.plot import ranking
 
 __all__ = ["ImpactDisplay", "impact_importance"]
 
-Vector: TypeAlias = npt.NDArray[np.float64]
 Repeat: TypeAlias = tuple[HistFactoryModel, Vector | None]
 
 
@@ -69,7 +69,7 @@ def impact_importance(
         n_repeats), in the order of ``nuisance_names``. NaN, and left out of mean and standard
         deviation: a parameter at its bound, which has no error; those of single bins, where events
         drawn made other bins (some were merged); and a repetition whose fit did not converge, of
-        which a `FitWarning` tells.
+        which a `NotConvergedWarning` tells.
 
     Raises
     ------
@@ -130,11 +130,10 @@ def _bunch(names: tuple[str, ...], importances: Vector) -> Bunch:
     if failed.all():
         raise FitError(f"none of the {len(failed)} repetitions could be fitted and ranked")
     if failed.any():
-        warnings.warn(
+        warn(
             f"{np.count_nonzero(failed)} of {len(failed)} repetitions could not be fitted and "
             "ranked; they are NaN and left out of the mean",
-            FitWarning,
-            stacklevel=3,
+            NotConvergedWarning,
         )
     known = np.ma.masked_invalid(importances)
     mean = known.mean(axis=1)

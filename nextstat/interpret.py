@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nextstat._base.arguments import check_integer
 from nextstat._breakdown import (
     BreakdownMethod,
     Groups,
@@ -16,7 +19,6 @@ from nextstat._breakdown import (
 )
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._free_bounds import wider_bounds
-from nextstat._options import check_integer
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
@@ -52,6 +54,15 @@ _COLUMNS = (
     "constraint",
 )
 _SORT_COLUMNS = {"total": "total_impact", "pull": "pull", "constraint": "constraint"}
+
+plot_rank_impact: Callable[..., Figure]  # loads on first use
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on `plot_rank_impact`, which stands with the figures: they are drawn of these rows."""
+    if name != "plot_rank_impact":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("nextstat.plot._ranking").plot_rank_impact
 
 
 def rank_impact(
@@ -103,7 +114,7 @@ def rank_impact(
         Parameters to hold, as for `fit`; they are left out.
     bounds : (P, 2) array_like or mapping of name to (lower, upper), optional
         In place of the model's. A parameter of interest that is stopped by its bound in the fits
-        has no meaningful impacts (a `FitWarning` says so): widen its bounds here.
+        has no meaningful impacts (a `BoundWarning` says so): widen its bounds here.
 
     Returns
     -------
@@ -121,7 +132,7 @@ def rank_impact(
         - ``constraint``: post-fit error / width of the constraint; NaN if unconstrained
 
         Shifts stop at the bounds. NaN marks an impact whose refit did not converge (with a
-        `FitWarning`), or a parameter at its bound, which has no error.
+        `NotConvergedWarning`), or a parameter at its bound, which has no error.
 
     Raises
     ------
@@ -159,27 +170,6 @@ def rank_impact_df(model: HistFactoryModel, **options: Any) -> pd.DataFrame:
 
     frame: pd.DataFrame = pd.DataFrame(rank_impact(model, **options), columns=_COLUMNS)
     return frame
-
-
-def plot_rank_impact(model: HistFactoryModel, *, top_n: int | None = 20, **options: Any) -> Figure:
-    """Draw the ranking: impacts as bars on the upper axis, pulls on the lower.
-
-    Parameters
-    ----------
-    top_n : int, optional
-        Number of parameters to draw; None for all.
-    **options
-        As for `rank_impact`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    from nextstat.plot import ranking
-
-    rows = rank_impact(model, top_n=top_n, **options)
-    poi = options.get("poi") or model.poi
-    return ranking(rows, poi=str(poi))
 
 
 def uncertainty_breakdown(
@@ -312,5 +302,5 @@ def _global_fit(
     index = poi_index(model, poi)
     chosen = are_chosen(bounds, model.parameter_names[index])
     fit = GlobalFit(model, model._data(data, auxdata), problem, index, free_bounds=not chosen)
-    warn_of_bounds(model, problem, [fit.values], but=index, stacklevel=3)
+    warn_of_bounds(model, problem, [fit.values], but=index)
     return fit

@@ -9,10 +9,10 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from nextstat._base.messages import unknown
 from nextstat._event_settings import find_label
 from nextstat._event_table import drop_absent
 from nextstat._metrics import METRICS, Metric
-from nextstat._rejection import unknown
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.score_transformer import response_method, signal_scores
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
 from nextstat._compile import Compiled, compile_workspace
 from nextstat._measurement import choose_poi
+from nextstat._model_templates import ModelTemplates
 from nextstat._reading import MAX_BYTES
 from nextstat.workspace import Patch, Source, load
-
-Vector = npt.NDArray[np.float64]
 
 # Arrays that templates and constraints fill; the others are the structure.
 NUMBERS = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi", "constraint_scale")
@@ -169,9 +169,7 @@ class HistFactoryModel:
             The last two only where the widths follow from them, and are not set by the
             measurement.
         """
-        from nextstat._model_templates import ModelTemplates
-
-        return ModelTemplates(self).values()
+        return ModelTemplates(self._compiled).values()
 
     def expected_data(self, params: npt.ArrayLike, *, include_auxdata: bool = True) -> Vector:
         """Expected events of each bin, and expected auxiliary measurements.

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nextstat import _core
+import nextstat._core as _core
+from nextstat._base.arrays import Vector
+from nextstat._base.messages import unknown
 from nextstat._problem import Problem
 from nextstat._read_only import ReadOnly, read_only
-from nextstat._rejection import unknown
 from nextstat._text import printable
 from nextstat.exceptions import FitError
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd

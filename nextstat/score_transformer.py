@@ -13,6 +13,7 @@ from sklearn.utils import Tags, _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
+from nextstat._base.arguments import check_flag, check_option
 from nextstat._event_settings import find_label
 from nextstat._event_table import (
     check_shared,
@@ -23,7 +24,6 @@ from nextstat._event_table import (
     read_labels,
     read_weights,
 )
-from nextstat._options import check_flag, check_option
 
 Scores: TypeAlias = npt.NDArray[np.floating]
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from nextstat import _patches
+import nextstat._patches as _patches
 from nextstat._checks import check
 from nextstat._patch_set import PatchSet, Point
 from nextstat._patches import Patch

@@ -9,11 +9,10 @@ import cabinetry
 import numpy as np
 import pyhf
 import pytest
+from channels import counting_model, normfactor, one_channel
 from hypothesis import example, given, settings
 from random_workspaces import random_workspace, seeds
 from scipy import stats
-from test_fit import normfactor, one_channel
-from test_toys import counting_model
 
 import nextstat
 from nextstat import FitError, FitWarning, HistFactoryModel

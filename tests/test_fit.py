@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from channels import counting, normfactor, normsys, one_channel
 from hypothesis import given, settings
 from iminuit import Minuit
 from random_workspaces import random_parameters, random_workspace, seeds
@@ -393,48 +394,3 @@ def test_result_access() -> None:
     assert "<table" in result._repr_html_()
     with pytest.raises(KeyError, match="did you mean 'lumi'"):
         result["lumo"]
-
-
-def counting(
-    *, signal: float, background: float, observed: float, lumi: float | None = None
-) -> dict[str, Any]:
-    """One bin: signal scaled by mu, background by a 10 % uncertainty or by the luminosity."""
-    common = normsys("scale", 1.1, 0.9) if lumi is None else luminosity()
-    workspace = one_channel(
-        [
-            {"name": "signal", "data": [signal], "modifiers": [normfactor("mu")]},
-            {"name": "background", "data": [background], "modifiers": [common]},
-        ],
-        [observed],
-    )
-    if lumi is not None:
-        config = {
-            "name": "lumi",
-            "auxdata": [1.0],
-            "sigmas": [lumi],
-            "inits": [1.0],
-            "bounds": [[0.5, 1.5]],
-        }
-        workspace["measurements"][0]["config"]["parameters"].append(config)
-    return workspace
-
-
-def one_channel(samples: list[dict[str, Any]], observed: list[float]) -> dict[str, Any]:
-    return {
-        "channels": [{"name": "channel", "samples": samples}],
-        "observations": [{"name": "channel", "data": observed}],
-        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
-        "version": "1.0.0",
-    }
-
-
-def normfactor(name: str) -> dict[str, Any]:
-    return {"name": name, "type": "normfactor", "data": None}
-
-
-def luminosity() -> dict[str, Any]:
-    return {"name": "lumi", "type": "lumi", "data": None}
-
-
-def normsys(name: str, hi: float, lo: float) -> dict[str, Any]:
-    return {"name": name, "type": "normsys", "data": {"hi": hi, "lo": lo}}

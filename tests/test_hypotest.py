@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyhf
 import pytest
+from channels import counting, normfactor, one_channel
 from hypothesis import given, settings
 from random_workspaces import seeds
 from scipy.special import ndtr
-from test_fit import counting, normfactor, one_channel
 
 import nextstat
 from nextstat import FitError, FitWarning

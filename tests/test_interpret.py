@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from channels import counting
 from hypothesis import given, settings
 from random_workspaces import seeds
-from test_fit import counting
 
 import nextstat
 from nextstat import FitWarning, HistFactoryModel

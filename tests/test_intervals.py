@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from channels import counting_model, normfactor, one_channel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from iminuit import Minuit
 from random_workspaces import random_workspace, seeds
 from scipy import stats
 from scipy.optimize import brentq
-from test_fit import normfactor, one_channel
-from test_toys import counting_model
 
 import nextstat
 from nextstat import FitError, FitWarning, HistFactoryModel

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from channels import normfactor, one_channel
 from random_workspaces import random_workspace
-from test_fit import normfactor, one_channel
 
 import nextstat
 from nextstat import FitWarning, HistFactoryModel

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nextstat
-from nextstat._model_templates import ModelTemplates
+from nextstat._gradients.templates import BindableTemplates
 from nextstat.datasets import make_workspace
 
 Vector = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ def test_replaced(seed: int, data: st.DataObject) -> None:
     """Yields, constraints, auxiliary measurements and fixed flags of the changed workspace."""
     workspace = draw_workspace(seed)
     model = nextstat.from_pyhf(workspace)
-    templates = ModelTemplates(model)
+    templates = BindableTemplates(model)
     name = data.draw(st.sampled_from(sorted(templates.places)))
     rng = np.random.default_rng(seed)
     old = model.templates()[name]
@@ -134,7 +134,7 @@ def test_values() -> None:
         np.testing.assert_allclose(found[stat], variance, rtol=1e-12)
         n_expected += 1
     assert len(found) == n_expected
-    same = ModelTemplates(model).bind(found).model
+    same = BindableTemplates(model).bind(found).model
     np.testing.assert_allclose(same.nll(model.init), model.nll(model.init), rtol=1e-14)
 
 
@@ -151,7 +151,7 @@ def test_copies() -> None:
 
 def test_rejected() -> None:
     model = nextstat.from_pyhf(draw_workspace(3))
-    templates = ModelTemplates(model)
+    templates = BindableTemplates(model)
     channel, sample = model.channels[0], model.samples[0]
     path = f"{channel}/{sample}"
     with pytest.raises(KeyError, match="did you mean"):

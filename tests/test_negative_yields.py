@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nextstat
-from nextstat._model_templates import ModelTemplates
+from nextstat._gradients.templates import BindableTemplates
 from nextstat.exceptions import WorkspaceError
 from nextstat.workspace import load
 
@@ -111,11 +111,11 @@ def test_widths_follow_templates() -> None:
     for kind, key in (("staterror", "SR/staterror/g"), ("shapesys", "SR/s/shapesys/g")):
         signal = sample("s", [-40.0], MU, widths(kind, [10.0]))
         model = nextstat.from_pyhf(workspace(signal, BKG))
-        templates = ModelTemplates(model)
+        templates = BindableTemplates(model)
         assert set(model.templates()) == {"SR/s", "SR/b", key}
         bound = templates.bind({"SR/s": np.array([-20.0])})
         assert bound.model.parameters["g[0]"].width == pytest.approx(0.5, rel=1e-15)
-        width = templates._widths[key]
+        width = templates.widths[key]
         nominal, uncertainty = np.array([500.0, -20.0]), np.array([10.0])
         if width.cells[0].start == 0:
             nominal = nominal[::-1].copy()

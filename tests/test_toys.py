@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyhf
 import pytest
+from channels import counting, counting_model, normfactor, one_channel
 from hypothesis import given, settings
 from random_workspaces import random_workspace, seeds
 from scipy import stats
 from scipy.optimize import brentq
-from test_fit import counting, normfactor, one_channel
 
 import nextstat
 from nextstat import FitError, FitWarning, HistFactoryModel, _core
@@ -128,15 +128,6 @@ def test_an_interrupted_limit_is_no_limit() -> None:
 
 
 # Tests --------------------------------------------------------------------------------------------
-
-
-def counting_model(signal: float, background: float, observed: float) -> HistFactoryModel:
-    """One bin, nothing uncertain."""
-    samples = [
-        {"name": "signal", "data": [signal], "modifiers": [normfactor("mu")]},
-        {"name": "background", "data": [background], "modifiers": []},
-    ]
-    return nextstat.from_pyhf(one_channel(samples, [observed]))
 
 
 @pytest.mark.parametrize("observed", [3.0, 7.0, 12.0])

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from channels import normfactor, one_channel
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
-from test_fit import normfactor, one_channel
 
 import nextstat
 from nextstat import HistFactoryModel, _core
-from nextstat.model import Vector
+from nextstat._base.arrays import Vector
 
 # Uniform numbers ----------------------------------------------------------------------------------
 

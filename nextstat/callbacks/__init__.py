@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nextstat._lazy import loader
+from nextstat._base.lazy import loader
 
 if TYPE_CHECKING:
     from nextstat.callbacks._lightning import LightningCallback as LightningCallback

@@ -10,9 +10,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from nextstat._base.arguments import check_integer, own_options
 from nextstat._model_metrics import check_metrics_options, model_of
-from nextstat._options import check_integer
-from nextstat._problem import own_options
 from nextstat.mlops import mlflow_names, model_metrics
 from nextstat.model import HistFactoryModel
 from nextstat.torch import HistFactoryLayer

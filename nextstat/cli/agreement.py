@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import nextstat
-from nextstat._rejection import unknown
+from nextstat._base.messages import unknown
 from nextstat._text import printable_list
 from nextstat.cli import options
 from nextstat.cli.output import decimals, emit, line, save, significant, table

@@ -13,7 +13,7 @@ from nextstat.cli.output import emit, line, number, percent, save, shift, table
 
 if TYPE_CHECKING:
     from nextstat import Contour, FitResult, HistFactoryModel, Interval, Scan
-    from nextstat.model import Vector
+    from nextstat._base.arrays import Vector
 
 _REACH = 3.0  # of a scan, in errors
 _POINTS = 51

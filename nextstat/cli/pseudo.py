@@ -14,7 +14,7 @@ from nextstat.cli.output import decimals, emit, line, number, shift, signed, tab
 
 if TYPE_CHECKING:
     from nextstat import FitBatch, HistFactoryModel
-    from nextstat.model import Vector
+    from nextstat._base.arrays import Vector
 
 
 @click.command()

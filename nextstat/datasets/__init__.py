@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nextstat._lazy import loader
+from nextstat._base.lazy import loader
 
 if TYPE_CHECKING:
     from nextstat.datasets._blobs import make_blobs as make_blobs

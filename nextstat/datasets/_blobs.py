@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from nextstat._options import check_integer
+from nextstat._base.arguments import check_integer
 
 _SIGNAL = (-1.0, 1.0)
 _BACKGROUND = (1.0, -1.0)

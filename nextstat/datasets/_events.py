@@ -10,9 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from nextstat._options import check_integer
-
-Vector = npt.NDArray[np.float64]
+from nextstat._base.arguments import check_integer
+from nextstat._base.arrays import Vector
 
 _FEATURES = ("mass", "delta_r", "b_tag", "centrality", "missing_et", "lead_jet_pt")
 _ENERGIES = ("mass", "missing_et", "lead_jet_pt")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Vector = npt.NDArray[np.float64]
+from nextstat._base.arrays import Vector
 
 _BACKGROUNDS = ("ttbar", "wjets", "zjets", "diboson", "singletop", "fakes")
 _SYSTEMATICS = (

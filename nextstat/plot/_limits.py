@@ -10,12 +10,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nextstat._base.arrays import Vector
 from nextstat.plot._axes import (
     GREEN,
     MARKED,
     RED,
     YELLOW,
-    Vector,
     figure_of,
     finite,
     legend_above,
@@ -26,7 +26,8 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat import ClsScan, UpperLimit
+    from nextstat._limit import UpperLimit
+    from nextstat._scan import ClsScan
 
 
 def limits(

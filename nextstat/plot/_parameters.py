@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nextstat.plot._axes import GREEN, YELLOW, Vector, figure_of, finite, name_ticks
+from nextstat._base.arrays import Vector
+from nextstat.plot._axes import GREEN, YELLOW, figure_of, finite, name_ticks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nextstat._base.arrays import Vector
 from nextstat.plot._axes import (
     BLUE,
     MARKED,
     RED,
-    Vector,
     figure_of,
     finite,
     legend_above,
@@ -25,7 +25,9 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat import Contour, FeldmanCousins, Scan
+    from nextstat._contour import Contour
+    from nextstat._feldman_cousins import FeldmanCousins
+    from nextstat._scan import Scan
 
 _TOP = 1.05  # of p-values
 _HIGHEST = 100.0  # of a scan, 10 sigma; the curve leaves the figure there

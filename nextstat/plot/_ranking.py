@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nextstat._base.arrays import Vector
 from nextstat.plot._axes import (
     BLUE,
     RED,
-    Vector,
     figure_of,
     finite,
     legend_above,
@@ -20,6 +20,9 @@ from nextstat.plot._axes import (
     new_axes,
     plain,
 )
+
+if TYPE_CHECKING:
+    from nextstat.model import HistFactoryModel
 
 
 def ranking(
@@ -79,6 +82,27 @@ def ranking(
     figure.draw_without_rendering()  # lays out
     name_ticks(ax.yaxis, names[::-1])
     return figure
+
+
+def plot_rank_impact(model: HistFactoryModel, *, top_n: int | None = 20, **options: Any) -> Figure:
+    """Draw the ranking: impacts as bars on the upper axis, pulls on the lower.
+
+    Parameters
+    ----------
+    top_n : int, optional
+        Number of parameters to draw; None for all.
+    **options
+        As for `nextstat.interpret.rank_impact`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from nextstat.interpret import rank_impact
+
+    rows = rank_impact(model, top_n=top_n, **options)
+    poi = options.get("poi") or model.poi
+    return ranking(rows, poi=str(poi))
 
 
 def _impact_bars(axes: Axes, rows: Sequence[Mapping[str, Any]], position: Vector, poi: str) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nextstat._base.arrays import Vector
 from nextstat.plot._axes import (
     BLUE,
     RED,
-    Vector,
     figure_of,
     finite,
     legend_above,
@@ -22,7 +22,8 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat import GoodnessOfFit, HypoTestResult
+    from nextstat._goodness_of_fit import GoodnessOfFit
+    from nextstat._hypotest import HypoTestResult
 
 _BINS = 10, 50  # at least, at most
 _SYMBOLS = {

@@ -13,10 +13,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from scipy.special import gammainccinv, gammaincinv, ndtr
 
-from nextstat.plot._axes import RED, Vector, figure_of, legend_above, plain, printable
+from nextstat._base.arrays import Vector
+from nextstat.plot._axes import RED, figure_of, legend_above, plain, printable
 
 if TYPE_CHECKING:
-    from nextstat import HistFactoryModel, Yields
+    from nextstat._yields import Yields
+    from nextstat.model import HistFactoryModel
 
 # Ten colours that everyone can tell apart (arXiv:2107.02270), the signal's first; one for the rest.
 _COLOURS = (

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nextstat._columns import Vector, as_column
-from nextstat._options import check_integer, check_positive
+from nextstat._base.arguments import check_integer, check_positive
+from nextstat._base.arrays import Vector
+from nextstat._columns import as_column
 from nextstat._smooth import smooth_histogram_gradients
 from nextstat.torch._evaluate import to_array
 from nextstat.torch._soft_histogram import SoftHistogram

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
+from nextstat._base.arrays import Vector
 from nextstat._read_only import ReadOnly
 from nextstat._sensitivity import Asimov, Dataset
 from nextstat._warm_profile import WarmProfile
-from nextstat.model import Vector
 
 DataKind = Literal["observed", "asimov"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nextstat._options import check_integer
+from nextstat._base.arguments import check_integer
 
 _DEPENDS_ON_THE_BATCH = (nn.modules.batchnorm._BatchNorm,)
 

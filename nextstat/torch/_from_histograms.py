@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +11,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from nextstat._event_settings import check_name, find_norm_systematics
-from nextstat._model_templates import ModelTemplates
-from nextstat._rejection import unknown
+from nextstat._base.messages import unknown
+from nextstat._base.warnings import warn
+from nextstat._gradients.templates import BindableTemplates
+from nextstat._single_channel import check_name, find_norm_systematics
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.model import from_pyhf
 from nextstat.torch._evaluate import Array, to_array
@@ -63,7 +63,7 @@ class Histograms:
     structure: Structure
     tensors: dict[str, Tensor]
 
-    def templates(self) -> ModelTemplates:
+    def templates(self) -> BindableTemplates:
         """Those of a model of this structure; its numbers stand for those of the tensors."""
         return _templates(self.structure)
 
@@ -174,10 +174,9 @@ def _by_sample(
             raise ValueError(f"{where} is of type {type(pair).__name__}, expected (up, down)")
         up, down = pair
         if down is None:
-            warnings.warn(
+            warn(
                 f"{where} of {sample!r} is one-sided; down is taken as the mirror image of up",
                 WorkspaceWarning,
-                stacklevel=5,
             )
             down = 2.0 * samples[sample] - up
         found[sample] = up, down
@@ -204,9 +203,9 @@ def _variances(
 
 
 @lru_cache(maxsize=64)
-def _templates(structure: Structure) -> ModelTemplates:
+def _templates(structure: Structure) -> BindableTemplates:
     ones = _workspace(structure, None)
-    return ModelTemplates(from_pyhf(ones, interpolation=structure.interpolation))
+    return BindableTemplates(from_pyhf(ones, interpolation=structure.interpolation))
 
 
 def _workspace(structure: Structure, numbers: Mapping[str, Array] | None) -> dict[str, Any]:

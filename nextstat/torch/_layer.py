@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
+from nextstat._base.warnings import warn
+from nextstat._gradients.templates import BindableTemplates
 from nextstat._limit import limit_level
-from nextstat._model_templates import ModelTemplates
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset
@@ -28,7 +28,7 @@ from nextstat._statistics import (
     test_statistic,
     uncertainty,
 )
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import LocalMinimumWarning
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array
@@ -82,8 +82,8 @@ class HistFactoryLayer:
         The data of the model, or those passed as "data".
 
     Derivatives follow from the envelope theorem and the implicit function theorem, with parameters
-    at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All methods
-    raise
+    at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All
+    methods raise
 
     - `FitError` if a fit did not converge, or for derivatives of what is infinite: statistics of
       values that the data exclude outright, which warn;
@@ -106,11 +106,11 @@ class HistFactoryLayer:
     ) -> None:
         options = {"init": init, "fixed": fixed, "bounds": bounds}
         options |= {"n_starts": n_starts, "max_iterations": max_iterations}
-        self._start(ModelTemplates(check_model(model)), None, poi, options, warm_start)
+        self._start(BindableTemplates(check_model(model)), None, poi, options, warm_start)
 
     def _start(
         self,
-        templates: ModelTemplates,
+        templates: BindableTemplates,
         histograms: Histograms | None,
         poi: str | None,
         options: dict[str, Any],
@@ -295,7 +295,7 @@ class HistFactoryLayer:
         """Significance sqrt(q0) of a discovery.
 
         As `q0`. Where q0 is 0, the significance has a kink; 0 is given as its derivative, with a
-        `FitWarning`.
+        `GradientWarning`.
         """
 
         def statistic(dataset: Dataset, values: dict[str, Array]) -> Statistic:
@@ -375,7 +375,7 @@ class HistFactoryLayer:
         Notes
         -----
         Expected: CLs = 2 [1 - Phi(sqrt(qA))] (arXiv:1007.1727, section 4). Where a test statistic
-        is 0, its root has a kink; 0 is given as the derivative, with a `FitWarning`.
+        is 0, its root has a kink; 0 is given as the derivative, with a `GradientWarning`.
         """
         return self._log_cls(templates, mu, data, nuisances)
 
@@ -444,11 +444,10 @@ class HistFactoryLayer:
             (slope,) = torch.autograd.grad(log_cls.sum(), mu, retain_graph=True)
         excess = log_cls - math.log(alpha)
         if bool((excess.detach().abs() > _SAME).any()):
-            warnings.warn(
+            warn(
                 "the likelihood has several minima near the upper limit: its derivative is that of "
                 "other fits than the limit",
-                FitWarning,
-                stacklevel=2,
+                LocalMinimumWarning,
             )
             excess = log_cls - log_cls.detach()
         return limit - excess / slope  # a Newton step, and its derivative

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -11,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextstat._base.arguments import own_options
+from nextstat._base.arrays import Vector
+from nextstat._base.warnings import warn
 from nextstat._default_bounds import warn_of_bounds
-from nextstat._model_templates import ModelTemplates
-from nextstat._problem import are_chosen, make_problem, own_options
+from nextstat._gradients.templates import BindableTemplates
+from nextstat._problem import are_chosen, make_problem
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
 from nextstat._warm_profile import Memory, WarmProfile
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.model import HistFactoryModel, Vector
+from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate
 
@@ -33,7 +35,7 @@ class LayerFits:
 
     Parameters
     ----------
-    templates : ModelTemplates
+    templates : BindableTemplates
     bound : mapping of str to Tensor, optional
         Templates of a layer from histograms, used where none are passed; there are no observed
         data then.
@@ -47,7 +49,7 @@ class LayerFits:
 
     def __init__(
         self,
-        templates: ModelTemplates,
+        templates: BindableTemplates,
         bound: Mapping[str, Tensor] | None,
         poi: int,
         options: dict[str, Any],
@@ -168,7 +170,6 @@ class LayerFits:
             [profile.best for profile in self._profiles.values()],
             conditional,
             but=self.poi,
-            stacklevel=4,
         )
 
     def _profile(
@@ -211,9 +212,8 @@ class LayerFits:
             and name not in names
         ]
         if behind:
-            warnings.warn(
+            warn(
                 f"nominal yields are replaced, but not what is relative to them: {behind[:3]}"
                 f"{' and more' if len(behind) > 3 else ''} stay as in the model; pass them too",
                 WorkspaceWarning,
-                stacklevel=4,
             )

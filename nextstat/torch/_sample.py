@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nextstat._rejection import unknown
+from nextstat._base.messages import unknown
 from nextstat.model import HistFactoryModel
 
 

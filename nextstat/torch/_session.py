@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
-from nextstat.exceptions import FitWarning
+from nextstat._base.warnings import warn
+from nextstat.exceptions import GradientWarning
 from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
@@ -146,8 +146,8 @@ def signal_jacobian(signal_hist: Tensor, session: Session) -> Tensor:
     Returns
     -------
     (..., n_bins) Tensor
-        dq0 / dsignal, of the type and on the device of the histogram. With a `FitWarning` where
-        it vanishes in all bins at once.
+        dq0 / dsignal, of the type and on the device of the histogram. With a `GradientWarning`
+        where it vanishes in all bins at once.
 
     Raises
     ------
@@ -164,12 +164,11 @@ def signal_jacobian(signal_hist: Tensor, session: Session) -> Tensor:
         q0 = profiled_q0(hist, session)
         (jacobian,) = torch.autograd.grad(q0.sum(), hist)
     if bool(((jacobian * hist).abs().sum(-1) <= _FLAT * q0.detach()).any()):
-        warnings.warn(
+        warn(
             "q0 does not depend on the signal: the data have no excess, or they are exactly those "
             "expected with this signal, which fit best then; for what a bin is worth, create the "
             'session with data="asimov"',
-            FitWarning,
-            stacklevel=2,
+            GradientWarning,
         )
     return jacobian
 

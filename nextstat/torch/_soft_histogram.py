@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 import numpy as np
@@ -10,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nextstat._base.arguments import check_integer
+from nextstat._base.warnings import warn
 from nextstat._columns import Overflow, check_edges, finite_edges
-from nextstat._options import check_integer
-from nextstat.exceptions import FitWarning
+from nextstat.exceptions import GradientWarning
 from nextstat.torch._smooth import Sums, smooth, softmax
 from nextstat.torch._tensors import OnDevice, as_column, as_floats, check_device
 
@@ -170,7 +170,7 @@ class SoftHistogram(OnDevice):
         -------
         (n_bins,) Tensor of float64
             Counts, or their density; differentiable in the events, the weights, the bandwidth, and
-            what is learned. If all events are far outside of the bins, a `FitWarning` says so.
+            what is learned. If all events are far outside of the bins, a `GradientWarning` says so.
 
         Raises
         ------
@@ -258,12 +258,11 @@ def _warn_if_outside(events: Tensor, weights: Tensor | None, edges: Tensor, yiel
         return
     low, high = events.detach().aminmax()
     if low > edges[-1] or high < edges[0]:
-        warnings.warn(
+        warn(
             f"all events are between {low.item():.3g} and {high.item():.3g}, outside of the bins "
             f"from {edges[0].item():.3g} to {edges[-1].item():.3g}, where nothing is learned: do "
             "the outputs lack a sigmoid?",
-            FitWarning,
-            stacklevel=4,
+            GradientWarning,
         )
 
 

@@ -19,7 +19,7 @@ from torch.autograd import gradcheck
 from torch.autograd.gradcheck import GradcheckError
 
 import nextstat
-from nextstat._model_templates import ModelTemplates
+from nextstat._gradients.templates import BindableTemplates
 from nextstat._sensitivity import Asimov, Derivatives
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import FitError, FitWarning, WorkspaceWarning
@@ -169,7 +169,9 @@ def test_replaced_templates(seed: int) -> None:
     other = make_model(seed + 1)
     names = [n for n in model.templates() if n in other.templates()]
     values = {n: tensor(model.templates()[n] * rng.uniform(0.9, 1.1)) for n in names}
-    changed = ModelTemplates(model).bind({n: t.detach().numpy() for n, t in values.items()}).model
+    changed = (
+        BindableTemplates(model).bind({n: t.detach().numpy() for n, t in values.items()}).model
+    )
     found = HistFactoryLayer(model).qmu(values, mu=2.2, data="observed")
     expected = nextstat.hypotest(changed, 2.2).test_statistic
     assert number(found) == pytest.approx(expected, rel=1e-6, abs=1e-8)
@@ -701,7 +703,7 @@ def test_beyond_the_bounds() -> None:
     sizes: dict[str, Any] = {"n_channels": 1, "n_bins": 3, "n_samples": 2, "n_systematics": 0}
     model = nextstat.from_pyhf(make_workspace(**sizes, random_state=2))
     weak = tensor(0.1 * model.templates()["region_1/signal"])
-    changed = ModelTemplates(model).bind({"region_1/signal": weak.detach().numpy()}).model
+    changed = BindableTemplates(model).bind({"region_1/signal": weak.detach().numpy()}).model
     with pytest.warns(FitWarning, match="the fit reaches mu=28.7"):
         expected = nextstat.upper_limit(changed)
     layer = HistFactoryLayer(model)
@@ -744,7 +746,7 @@ def test_data_that_exclude_the_background() -> None:
     systematics = {"xsec": {"background": 0.1}}
     layer = HistFactoryLayer.from_histograms(*histograms.values(), norm_systematics=systematics)
     data = torch.tensor([51.0, 20.0, 1.0])
-    bound = ModelTemplates(layer.model).bind(
+    bound = BindableTemplates(layer.model).bind(
         {name: histogram.detach().numpy() for name, histogram in histograms.items()}
     )
     with pytest.warns(FitWarning, match="excluded outright"):

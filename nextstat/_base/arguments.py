@@ -1,8 +1,10 @@
-"""Checks of options that many functions share."""
+"""Checks of arguments that many functions share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 
@@ -73,3 +75,11 @@ def check_positive(value: object, name: str, *, or_zero: bool = False) -> float:
     if not (0.0 < value < np.inf or (or_zero and value == 0.0)):
         raise ValueError(f"{name} is {value!r}, expected a number {'>=' if or_zero else '>'} 0")
     return float(value)
+
+
+def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of options that can be read again and again, and that the caller cannot change."""
+    return {
+        name: deepcopy(list(value) if isinstance(value, Iterator) else value)
+        for name, value in options.items()
+    }

@@ -1,0 +1,1 @@
+"""What every room needs: words for messages, checks of options, warnings, types."""
