@@ -8,7 +8,7 @@
 // where every expectation equals its datum is what a lower minimum can gain at most. It looks one
 // constraint width to either side of the centres of parameters that bend the expectation
 // (folded.h), and at mirrored values; where the nll there is well below what the quadratic model
-// says, another descent starts. Where data in tension and bends make other minima likely, descents
+// says, another descent starts, in large models if a scout (scout.h) says so. Where data in tension and bends make other minima likely, descents
 // also start from the minima under looser constraints and, of small models, from points drawn at
 // random. They end as soon as they are back; the lowest minimum counts. Beyond kinks that the
 // minimum stands at or near, the fit looks too.

@@ -59,6 +59,18 @@ def test_no_fit_is_above_the_lowest_of_many_starts(first: int) -> None:
                 assert fit.nll <= lowest(model, model._observed, at, 40) + 1e-3, seed
 
 
+def test_other_starts_count_where_they_lead_lower() -> None:
+    """One fit from several starts ends at the lowest of their minima, whichever comes first."""
+    model = nextstat.from_pyhf(random_workspace(4, tension=4.0))
+    data, problem = model._observed, make_problem(model)
+    low = minimise(model, data, problem)
+    alone = minimise(model, data, problem.searching(0))
+    assert alone.nll > low.nll + 1.0
+    for start in (problem.start(problem.init, low.values), problem.start(low.values, problem.init)):
+        both = minimise(model, data, start.searching(0))
+        assert both.nll == pytest.approx(low.nll, abs=1e-7)
+
+
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_significance_of_two_backgrounds_that_trade(scale: float) -> None:
     """At mu = 0 a free background with a shape makes up for the signal in two ways."""
