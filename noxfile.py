@@ -12,7 +12,7 @@ nox.options.sessions = ["demo", "tests", "docs", "lint", "types"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 CPP = sorted(str(path) for path in Path("cpp").rglob("*") if path.suffix in (".cpp", ".h"))
-KERNELS = sorted(str(path) for path in Path("nextstat").glob("*.pyx"))
+KERNELS = sorted(str(path) for path in Path("nextstat").rglob("*.pyx"))
 EXTENSIONS = [
     "nextstat._core",
     *(kernel.removesuffix(".pyx").replace("/", ".") for kernel in KERNELS),
