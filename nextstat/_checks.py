@@ -12,6 +12,7 @@ from operator import attrgetter, itemgetter, mul
 from typing import Any
 
 from nextstat._base.messages import show, suggestion
+from nextstat._base.spelling import canonical
 from nextstat._rejection import Path, names_on, rejection, render
 from nextstat._schema import (
     Channel,
@@ -28,7 +29,6 @@ from nextstat._schema import (
     Workspace,
     kind,
 )
-from nextstat._spelling import canonical
 
 _MAY_SHARE_A_NAME: set[type[Modifier]] = {NormSys, HistoSys}
 _PER_BIN: set[type[Modifier]] = {ShapeSys, ShapeFactor}

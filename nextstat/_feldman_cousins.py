@@ -11,14 +11,14 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._base.arguments import check_integer, check_level
 from nextstat._base.arrays import Vector
+from nextstat._base.read_only import ReadOnly
+from nextstat._base.text import printable
 from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
-from nextstat._read_only import ReadOnly
 from nextstat._scan import check_values
-from nextstat._text import printable
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, NotConvergedWarning, PrecisionWarning
 from nextstat.model import HistFactoryModel

@@ -14,10 +14,10 @@ from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_
 from nextstat._asymptotics import Probabilities, probabilities
 from nextstat._base.arguments import check_calculator
 from nextstat._base.arrays import Vector
+from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
-from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.exceptions import EmptyBinWarning
 from nextstat.model import HistFactoryModel

@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 from nextstat._asymptotics import BANDS
 from nextstat._base.arguments import check_calculator, check_level
 from nextstat._base.arrays import Vector
+from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
 from nextstat._crossing import Cached, crossing, first_guess
 from nextstat._hypotest import (
@@ -26,7 +27,6 @@ from nextstat._hypotest import (
 )
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
-from nextstat._read_only import ReadOnly
 from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import BoundWarning, FitError, LimitWarning, PrecisionWarning
 from nextstat.model import HistFactoryModel

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
+from nextstat._base.read_only import ReadOnly
+from nextstat._base.spelling import set_apart
 from nextstat._base.warnings import warn
 from nextstat._chunks import in_chunks
 from nextstat._default_bounds import warn_of_bounds
@@ -21,8 +23,6 @@ from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
-from nextstat._read_only import ReadOnly
-from nextstat._spelling import set_apart
 from nextstat.exceptions import NotConvergedWarning
 from nextstat.model import HistFactoryModel
 

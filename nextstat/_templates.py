@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
+from nextstat._base.text import printable_list
 from nextstat._base.warnings import warn
-from nextstat._text import printable_list
 from nextstat.exceptions import WorkspaceWarning
 
 Sides: TypeAlias = dict[tuple[str, str], tuple[str, ...]]

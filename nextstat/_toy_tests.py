@@ -15,11 +15,11 @@ from nextstat._asimov import alternative_to, asimov_parameters
 from nextstat._asymptotics import BANDS, Probabilities
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
+from nextstat._base.read_only import ReadOnly, read_only
 from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks, keep_done
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
-from nextstat._read_only import ReadOnly, read_only
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, InterruptedWarning, NotConvergedWarning, PrecisionWarning
 from nextstat.model import HistFactoryModel

@@ -16,6 +16,8 @@ import nextstat._core as _core
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.messages import unknown
+from nextstat._base.read_only import ReadOnly
+from nextstat._base.spelling import set_apart
 from nextstat._base.warnings import warn
 from nextstat._chunks import done_before, in_chunks
 from nextstat._default_bounds import warn_of_bounds
@@ -30,8 +32,6 @@ from nextstat._problem import (
     check_model,
     make_problem,
 )
-from nextstat._read_only import ReadOnly
-from nextstat._spelling import set_apart
 from nextstat.exceptions import InterruptedWarning, NotConvergedWarning
 from nextstat.model import HistFactoryModel
 

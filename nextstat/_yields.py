@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextstat._base.arrays import Vector
+from nextstat._base.read_only import ReadOnly
+from nextstat._base.spelling import set_apart
+from nextstat._base.text import printable_list
 from nextstat._base.warnings import warn
 from nextstat._problem import check_model
-from nextstat._read_only import ReadOnly
-from nextstat._spelling import set_apart
-from nextstat._text import printable_list
 from nextstat.exceptions import BoundWarning
 from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult, check_converged, check_result

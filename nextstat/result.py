@@ -13,9 +13,9 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.messages import unknown
+from nextstat._base.read_only import ReadOnly, read_only
+from nextstat._base.text import printable
 from nextstat._problem import Problem
-from nextstat._read_only import ReadOnly, read_only
-from nextstat._text import printable
 from nextstat.exceptions import FitError
 from nextstat.model import HistFactoryModel
 

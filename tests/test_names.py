@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import nextstat
-from nextstat._spelling import Spellings, looks_misspelt, set_apart
+from nextstat._base.spelling import Spellings, looks_misspelt, set_apart
 from nextstat.exceptions import WorkspaceError, WorkspaceWarning
 from nextstat.workspace import load
 

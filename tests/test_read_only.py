@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nextstat
-from nextstat._read_only import ReadOnly
+from nextstat._base.read_only import ReadOnly
 
 MODEL = nextstat.from_pyhf(
     nextstat.datasets.make_workspace(n_channels=2, n_bins=3, n_systematics=4, random_state=5)

@@ -35,10 +35,7 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_read_only": "_base",
     "_rejection": "workspace",
-    "_spelling": "_base",
-    "_text": "_base",
     "_chunks": "_execution",
     "_threads": "_execution",
     "_checks": "workspace",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import nextstat
 from nextstat import interpret, plot
-from nextstat._text import percent, printable, printable_list
+from nextstat._base.text import percent, printable, printable_list
 
 NAMES = ["mu\x1b[31m$a$", "two\nlines\\$x^2$ \u202e", r"$\frac{", "_under$"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from nextstat._spelling import canonical
+from nextstat._base.spelling import canonical
 
 
 def show(value: object) -> str:

@@ -9,7 +9,7 @@ import click
 
 import nextstat
 from nextstat._base.messages import unknown
-from nextstat._text import printable_list
+from nextstat._base.text import printable_list
 from nextstat.cli import options
 from nextstat.cli.output import decimals, emit, line, save, significant, table
 
@@ -94,7 +94,7 @@ def _gof_table(gof: GoodnessOfFit, seed: int | None) -> None:
 
 def _rows(prefit: Yields, postfit: Yields, *, per_bin: bool) -> list[Row]:
     """One row per channel (and bin) and sample, then "total" and "data", as in the library."""
-    from nextstat._spelling import set_apart
+    from nextstat._base.spelling import set_apart
     from nextstat._yields import OWN_ROWS
 
     rows: list[Row] = []

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nextstat._text import percent as percent
-from nextstat._text import printable
+from nextstat._base.text import percent as percent
+from nextstat._base.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

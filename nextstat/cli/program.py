@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from nextstat._text import printable
+from nextstat._base.text import printable
 from nextstat.exceptions import NextstatError
 
 # What ends a command early, and how it says so; the exit code is 128 + number, as shells have it.

@@ -13,8 +13,8 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 
 from nextstat._base.arrays import Vector
-from nextstat._text import percent as percent
-from nextstat._text import printable as printable
+from nextstat._base.text import percent as percent
+from nextstat._base.text import printable as printable
 
 GREEN, YELLOW = "#5fc46b", "#ffdf5e"  # 1 and 2 sigma; apart in lightness too
 RED, BLUE = "#d1495b", "#2e6f95"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
 from nextstat._base.arrays import Vector
-from nextstat._read_only import ReadOnly
+from nextstat._base.read_only import ReadOnly
 from nextstat._sensitivity import Asimov, Dataset
 from nextstat._warm_profile import WarmProfile
 
