@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from nextstat._asimov import asimov_data as asimov_data
     from nextstat._contour import Contour as Contour
     from nextstat._contour import contour as contour
+    from nextstat._execution.threads import get_num_threads as get_num_threads
+    from nextstat._execution.threads import set_num_threads as set_num_threads
     from nextstat._feldman_cousins import FeldmanCousins as FeldmanCousins
     from nextstat._feldman_cousins import feldman_cousins as feldman_cousins
     from nextstat._fit import fit as fit
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
     from nextstat._scan import Scan as Scan
     from nextstat._scan import cls_scan as cls_scan
     from nextstat._scan import scan as scan
-    from nextstat._threads import get_num_threads as get_num_threads
-    from nextstat._threads import set_num_threads as set_num_threads
     from nextstat._toy_tests import ToyEnsembles as ToyEnsembles
     from nextstat._toys import FitBatch as FitBatch
     from nextstat._toys import fit_batch as fit_batch
@@ -120,12 +120,12 @@ _HOME = {
     "fit_batch": "_toys",
     "fit_toys": "_toys",
     "from_pyhf": "model",
-    "get_num_threads": "_threads",
+    "get_num_threads": "_execution.threads",
     "goodness_of_fit": "_goodness_of_fit",
     "hypotest": "_hypotest",
     "interval": "_interval",
     "scan": "_scan",
-    "set_num_threads": "_threads",
+    "set_num_threads": "_execution.threads",
     "significance": "_hypotest",
     "toy_data": "_toys",
     "upper_limit": "_limit",

@@ -13,7 +13,7 @@ import nextstat._core as _core
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
-from nextstat._chunks import in_chunks
+from nextstat._execution.chunks import in_chunks
 from nextstat._fit import INFINITE, fit, minimise
 from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
 from nextstat._profile import ROUNDING

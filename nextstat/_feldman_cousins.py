@@ -14,7 +14,7 @@ from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.text import printable
 from nextstat._base.warnings import warn
-from nextstat._chunks import in_chunks
+from nextstat._execution.chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe

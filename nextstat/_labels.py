@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nextstat._encoding as _encoding
-from nextstat._threads import threads_here
+from nextstat._execution.threads import threads_here
 
 Array = npt.NDArray[Any]
 Codes = npt.NDArray[np.int32]

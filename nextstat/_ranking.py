@@ -12,7 +12,7 @@ import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.text import printable_list
 from nextstat._base.warnings import warn
-from nextstat._chunks import in_chunks
+from nextstat._execution.chunks import in_chunks
 from nextstat._fit import require_minimum
 from nextstat._free_bounds import fit_freely, wider_bounds
 from nextstat._problem import Problem

@@ -16,8 +16,8 @@ from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.spelling import set_apart
 from nextstat._base.warnings import warn
-from nextstat._chunks import in_chunks
 from nextstat._default_bounds import warn_of_bounds
+from nextstat._execution.chunks import in_chunks
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing

@@ -25,7 +25,7 @@ from nextstat._columns import (
     finite_edges,
     split,
 )
-from nextstat._threads import threads_for
+from nextstat._execution.threads import threads_for
 
 Mode = Literal["kde", "sigmoid"]
 

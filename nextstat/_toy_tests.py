@@ -17,7 +17,7 @@ from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly, read_only
 from nextstat._base.warnings import warn
-from nextstat._chunks import done_before, in_chunks, keep_done
+from nextstat._execution.chunks import done_before, in_chunks, keep_done
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
 from nextstat._toys import CHUNK, check_seed, share_error

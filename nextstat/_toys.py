@@ -19,8 +19,8 @@ from nextstat._base.messages import unknown
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.spelling import set_apart
 from nextstat._base.warnings import warn
-from nextstat._chunks import done_before, in_chunks
 from nextstat._default_bounds import warn_of_bounds
+from nextstat._execution.chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
 from nextstat._problem import (

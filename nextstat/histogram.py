@@ -20,13 +20,13 @@ from nextstat._columns import (
     finite_edges,
     split,
 )
+from nextstat._execution.threads import threads_for
 from nextstat._smooth import SmoothGradients as SmoothGradients
 from nextstat._smooth import SoftmaxGradients as SoftmaxGradients
 from nextstat._smooth import smooth_histogram as smooth_histogram
 from nextstat._smooth import smooth_histogram_gradients as smooth_histogram_gradients
 from nextstat._smooth import softmax_histogram as softmax_histogram
 from nextstat._smooth import softmax_histogram_gradients as softmax_histogram_gradients
-from nextstat._threads import threads_for
 
 __all__ = [
     "SmoothGradients",

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nextstat
-from nextstat._threads import threads_here
+from nextstat._execution.threads import threads_here
 from nextstat.histogram import fill_histogram
 
 UNIFORM = np.linspace(-2.0, 3.0, 11)

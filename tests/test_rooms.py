@@ -36,8 +36,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
     "_rejection": "workspace",
-    "_chunks": "_execution",
-    "_threads": "_execution",
     "_checks": "workspace",
     "_patch_set": "workspace",
     "_patches": "workspace",

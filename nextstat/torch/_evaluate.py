@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nextstat._execution.threads import get_num_threads
 from nextstat._sensitivity import Fields
-from nextstat._threads import get_num_threads
 from nextstat.exceptions import FitError
 
 Array = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import joblib
 from joblib.parallel import get_active_backend
 
 import nextstat._core as _core
-from nextstat._threads import resolve_n_jobs
+from nextstat._execution.threads import resolve_n_jobs
 from nextstat.exceptions import NextstatError
 
 T = TypeVar("T")

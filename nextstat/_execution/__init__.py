@@ -1,0 +1,1 @@
+"""How long work runs: threads, chunks, joblib's workers."""
