@@ -13,8 +13,8 @@ import numpy.typing as npt
 from nextstat._base.messages import show
 from nextstat._measurement import configure
 from nextstat._parameters import ParameterSet, ParameterTable
-from nextstat._rejection import rejection
-from nextstat._schema import (
+from nextstat.workspace._rejection import rejection
+from nextstat.workspace._schema import (
     Channel,
     HistoSys,
     Lumi,

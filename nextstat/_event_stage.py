@@ -12,8 +12,8 @@ import numpy.typing as npt
 from nextstat._base.arrays import Vector
 from nextstat._event_sums import Smoothing, Sums, sum_events
 from nextstat._event_table import SIDES, Events
-from nextstat._single_channel import make_workspace
 from nextstat._templates import Sides, Templates, mirrored
+from nextstat.workspace._single_channel import make_workspace
 
 
 @dataclass(frozen=True)

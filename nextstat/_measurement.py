@@ -9,9 +9,9 @@ from nextstat._base.messages import show, unknown
 from nextstat._base.spelling import Spellings
 from nextstat._base.warnings import warn
 from nextstat._parameters import ParameterSet, ParameterTable
-from nextstat._rejection import Path, rejection, render
-from nextstat._schema import Measurement, ParameterConfig, Workspace
 from nextstat.exceptions import WorkspaceError, WorkspaceWarning
+from nextstat.workspace._rejection import Path, rejection, render
+from nextstat.workspace._schema import Measurement, ParameterConfig, Workspace
 
 _SMALLEST = 1e-100  # constraint widths and rates whose squares stay finite
 

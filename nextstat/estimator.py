@@ -30,11 +30,11 @@ from nextstat._fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._sensitive_bins import SensitiveBins
-from nextstat._single_channel import check_name, find_norm_systematics
 from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
 from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
+from nextstat.workspace._single_channel import check_name, find_norm_systematics
 
 _NO_NAMES = "it has no names; pass a position, or the step before .set_output(transform='pandas')"
 

@@ -12,8 +12,8 @@ from nextstat._base.arrays import Vector
 from nextstat._compile import Compiled, compile_workspace
 from nextstat._measurement import choose_poi
 from nextstat._model_templates import ModelTemplates
-from nextstat._reading import MAX_BYTES
 from nextstat.workspace import Patch, Source, load
+from nextstat.workspace._reading import MAX_BYTES
 
 # Arrays that templates and constraints fill; the others are the structure.
 NUMBERS = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi", "constraint_scale")

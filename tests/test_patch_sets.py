@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nextstat
-from nextstat._patch_set import _sorted
 from nextstat.exceptions import WorkspaceError
 from nextstat.workspace import PatchSet, load
+from nextstat.workspace._patch_set import _sorted
 
 MU = {"name": "mu", "type": "normfactor", "data": None}
 

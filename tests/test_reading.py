@@ -126,9 +126,12 @@ def test_long_texts_are_decoded_in_parts(seed: int) -> None:
         found = []
         for at_once in (2**24, 40):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(nextstat._reading, "AT_ONCE", at_once)
+                patch.setattr(nextstat.workspace._reading, "AT_ONCE", at_once)
                 patch.setattr(nextstat.workspace, "AT_ONCE", at_once)
-                found += [result(load, each), result(nextstat._reading.parse, each.encode())]
+                found += [
+                    result(load, each),
+                    result(nextstat.workspace._reading.parse, each.encode()),
+                ]
         assert found[:2] == found[2:]
 
 

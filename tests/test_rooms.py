@@ -35,14 +35,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_rejection": "workspace",
-    "_checks": "workspace",
-    "_patch_set": "workspace",
-    "_patches": "workspace",
-    "_reading": "workspace",
-    "_recognition": "workspace",
-    "_schema": "workspace",
-    "_single_channel": "workspace",
     "_columns": "histogram",
     "_histogram": "histogram",
     "_smooth": "histogram",

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import click
 
 import nextstat
-from nextstat._reading import MAX_BYTES
 from nextstat.cli.growing import ENDINGS, is_stream
 from nextstat.exceptions import FitWarning
+from nextstat.workspace._reading import MAX_BYTES
 
 if TYPE_CHECKING:
     from nextstat import FitResult, HistFactoryModel

@@ -13,8 +13,8 @@ from typing import Any
 
 from nextstat._base.messages import show, suggestion
 from nextstat._base.spelling import canonical
-from nextstat._rejection import Path, names_on, rejection, render
-from nextstat._schema import (
+from nextstat.workspace._rejection import Path, names_on, rejection, render
+from nextstat.workspace._schema import (
     Channel,
     HistoSys,
     Lumi,

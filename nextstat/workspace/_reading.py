@@ -20,9 +20,9 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from nextstat._base.messages import listing, show
-from nextstat._recognition import recognise, recognise_text
-from nextstat._rejection import rejection
 from nextstat.exceptions import WorkspaceError
+from nextstat.workspace._recognition import recognise, recognise_text
+from nextstat.workspace._rejection import rejection
 
 Readable: TypeAlias = "str | bytes | os.PathLike[str] | IO[bytes] | IO[str]"
 

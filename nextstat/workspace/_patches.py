@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from nextstat._base.messages import show
-from nextstat._patch_set import PatchSet, Value
-from nextstat._reading import Readable, parse, plain, read
-from nextstat._recognition import recognise
 from nextstat.exceptions import WorkspaceError
+from nextstat.workspace._patch_set import PatchSet, Value
+from nextstat.workspace._reading import Readable, parse, plain, read
+from nextstat.workspace._recognition import recognise
 
 Patch: TypeAlias = (
     "Sequence[Mapping[str, Any]] | Readable"

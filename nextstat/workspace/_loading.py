@@ -1,8 +1,4 @@
-"""Reading, patching and checking workspaces: pyhf JSON, schema 1.0.0.
-
-`load` is the one way in. What it returns has passed every check that does not depend on the
-choice of a measurement; what it rejects, it rejects with the place, the find and the expectation.
-"""
+"""`load`: the one way in for workspaces."""
 
 from __future__ import annotations
 
@@ -11,58 +7,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-import nextstat._patches as _patches
-from nextstat._checks import check
-from nextstat._patch_set import PatchSet, Point
-from nextstat._patches import Patch
-from nextstat._reading import AT_ONCE, MAX_BYTES, Readable, parse, plain, read
-from nextstat._recognition import recognise
-from nextstat._rejection import mismatch, rejection, type_info
-from nextstat._schema import (
-    Channel,
-    HistoSys,
-    HistoSysData,
-    Lumi,
-    Measurement,
-    MeasurementConfig,
-    Modifier,
-    NormFactor,
-    NormSys,
-    NormSysData,
-    Observation,
-    ParameterConfig,
-    Sample,
-    ShapeFactor,
-    ShapeSys,
-    StatError,
-    Workspace,
-)
+import nextstat.workspace._patches as _patches
 from nextstat.exceptions import WorkspaceError
-
-__all__ = [
-    "Channel",
-    "HistoSys",
-    "HistoSysData",
-    "Lumi",
-    "Measurement",
-    "MeasurementConfig",
-    "Modifier",
-    "NormFactor",
-    "NormSys",
-    "NormSysData",
-    "Observation",
-    "ParameterConfig",
-    "Patch",
-    "PatchSet",
-    "Point",
-    "Sample",
-    "ShapeFactor",
-    "ShapeSys",
-    "Source",
-    "StatError",
-    "Workspace",
-    "load",
-]
+from nextstat.workspace._checks import check
+from nextstat.workspace._patches import Patch
+from nextstat.workspace._reading import AT_ONCE, MAX_BYTES, Readable, parse, plain, read
+from nextstat.workspace._recognition import recognise
+from nextstat.workspace._rejection import mismatch, rejection, type_info
+from nextstat.workspace._schema import Sample, Workspace
 
 Source: TypeAlias = "Workspace | Mapping[str, Any] | Readable"
 

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import UNSET
 
 from nextstat._base.messages import show, unknown
-from nextstat._reading import MAX_BYTES, Readable, parse, plain, read
-from nextstat._recognition import recognise
-from nextstat._rejection import Path, mismatch, rejection, render, type_info
-from nextstat._schema import Operation, PatchMetadata, PatchSetDocument, PatchSetMetadata
 from nextstat.exceptions import WorkspaceError
+from nextstat.workspace._reading import MAX_BYTES, Readable, parse, plain, read
+from nextstat.workspace._recognition import recognise
+from nextstat.workspace._rejection import Path, mismatch, rejection, render, type_info
+from nextstat.workspace._schema import Operation, PatchMetadata, PatchSetDocument, PatchSetMetadata
 
 Value: TypeAlias = int | float | str
 
