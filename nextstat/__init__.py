@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from nextstat._interval import interval as interval
     from nextstat._limit import UpperLimit as UpperLimit
     from nextstat._limit import upper_limit as upper_limit
+    from nextstat._model.histfactory import HistFactoryModel as HistFactoryModel
+    from nextstat._model.histfactory import from_pyhf as from_pyhf
     from nextstat._scan import ClsScan as ClsScan
     from nextstat._scan import Scan as Scan
     from nextstat._scan import cls_scan as cls_scan
@@ -72,8 +74,6 @@ if TYPE_CHECKING:
     from nextstat.exceptions import PrecisionWarning as PrecisionWarning
     from nextstat.exceptions import WorkspaceError as WorkspaceError
     from nextstat.exceptions import WorkspaceWarning as WorkspaceWarning
-    from nextstat.model import HistFactoryModel as HistFactoryModel
-    from nextstat.model import from_pyhf as from_pyhf
     from nextstat.result import FitResult as FitResult
     from nextstat.score_transformer import ScoreTransformer as ScoreTransformer
     from nextstat.workspace import Workspace as Workspace
@@ -95,7 +95,7 @@ _HOME = {
     "GoodnessOfFit": "_goodness_of_fit",
     "GradientWarning": "exceptions",
     "HistFactoryEstimator": "estimator",
-    "HistFactoryModel": "model",
+    "HistFactoryModel": "_model.histfactory",
     "HypoTestResult": "_hypotest",
     "InterruptedWarning": "exceptions",
     "Interval": "_interval",
@@ -119,7 +119,7 @@ _HOME = {
     "fit": "_fit",
     "fit_batch": "_toys",
     "fit_toys": "_toys",
-    "from_pyhf": "model",
+    "from_pyhf": "_model.histfactory",
     "get_num_threads": "_execution.threads",
     "goodness_of_fit": "_goodness_of_fit",
     "hypotest": "_hypotest",

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
 from nextstat._fit import require_minimum
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._ranking import GlobalFit
-from nextstat.model import HistFactoryModel
 
 Groups = Mapping[str, str | Sequence[str]]
 BreakdownMethod = Literal["auxdata", "fix"]

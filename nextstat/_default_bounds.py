@@ -8,9 +8,9 @@ import numpy as np
 
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import Problem
 from nextstat.exceptions import BoundWarning
-from nextstat.model import HistFactoryModel
 
 _LISTED = 5  # parameters that a message names
 

@@ -16,12 +16,12 @@ from nextstat._base.text import printable
 from nextstat._base.warnings import warn
 from nextstat._execution.chunks import in_chunks
 from nextstat._interval import ONE_SIGMA
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, observe
 from nextstat._scan import check_values
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, NotConvergedWarning, PrecisionWarning
-from nextstat.model import HistFactoryModel
 
 _COARSE = 0.75  # a fall of the p-value from one value to the next
 _FIRST_STREAM = 1000  # one stream of toys for each value

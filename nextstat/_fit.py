@@ -11,10 +11,10 @@ import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._default_bounds import warn_of_bounds
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._possible import possible_start
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import DegenerateWarning, FitError, NotConvergedWarning
-from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult
 
 # Names and meanings of the core's FitStatus.

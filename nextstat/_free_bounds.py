@@ -15,9 +15,9 @@ import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._fit import require_lowest
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import Bounds, Problem, are_chosen
 from nextstat.exceptions import BoundWarning
-from nextstat.model import HistFactoryModel
 
 _WIDER = 10.0
 _WIDEST = 1e12  # times the bound that was given

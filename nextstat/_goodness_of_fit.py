@@ -16,11 +16,11 @@ from nextstat._base.read_only import ReadOnly
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import require_lowest
 from nextstat._free_bounds import fit_freely, free_poi
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat._profile import ROUNDING
 from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
-from nextstat.model import HistFactoryModel
 
 
 @dataclass(frozen=True, eq=False)

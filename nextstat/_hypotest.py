@@ -16,11 +16,11 @@ from nextstat._base.arguments import check_calculator
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.exceptions import EmptyBinWarning
-from nextstat.model import HistFactoryModel
 
 # For which values of the parameter of interest a statistic is defined.
 _TESTS: dict[str, tuple[Callable[[float], bool], str]] = {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nextstat._event_stage import EventStage
 from nextstat._event_table import Events
-from nextstat.model import HistFactoryModel, from_pyhf
+from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 
 Codes = npt.NDArray[np.int32]
 

@@ -25,11 +25,11 @@ from nextstat._hypotest import (
     exclusion,
     toy_test,
 )
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import BoundWarning, FitError, LimitWarning, PrecisionWarning
-from nextstat.model import HistFactoryModel
 
 _TOY_PRECISION = 1e-3
 _FEW = 5.0  # toys beyond a limit, on average

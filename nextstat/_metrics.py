@@ -12,7 +12,7 @@ from nextstat._asimov import asimov_data
 from nextstat._fit import fit
 from nextstat._hypotest import hypotest, significance
 from nextstat._limit import upper_limit
-from nextstat.model import HistFactoryModel
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat.result import check_converged
 
 _LARGEST = 1e6  # limit on the signal strength

@@ -13,11 +13,11 @@ from nextstat._base.arguments import check_flag, check_integer, check_option, ow
 from nextstat._fit import fit
 from nextstat._hypotest import significance
 from nextstat._metric_values import check_prefix, health
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, way_to_model
 from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
-from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     from nextstat.torch import HistFactoryLayer

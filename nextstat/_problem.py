@@ -11,7 +11,7 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
-from nextstat.model import HistFactoryModel
+from nextstat._model.histfactory import HistFactoryModel
 
 Init: TypeAlias = "npt.ArrayLike | Mapping[str, float]"
 Fixed: TypeAlias = "npt.ArrayLike | Mapping[str, float] | Iterable[str] | str"

@@ -14,8 +14,8 @@ from nextstat._base.messages import unknown
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
 from nextstat._free_bounds import fit_freely
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
-from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     from typing_extensions import Self

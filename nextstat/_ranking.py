@@ -15,9 +15,9 @@ from nextstat._base.warnings import warn
 from nextstat._execution.chunks import in_chunks
 from nextstat._fit import require_minimum
 from nextstat._free_bounds import fit_freely, wider_bounds
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import Problem
 from nextstat.exceptions import BoundWarning, NotConvergedWarning
-from nextstat.model import HistFactoryModel
 
 _CHUNK = 512  # refits
 

@@ -21,10 +21,10 @@ from nextstat._execution.chunks import in_chunks
 from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
 from nextstat.exceptions import NotConvergedWarning
-from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ import nextstat._core as _core
 from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters, possible
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
+from nextstat._model.histfactory import NUMBERS, HistFactoryModel
 from nextstat._warm_profile import WarmProfile
 from nextstat.exceptions import EmptyBinWarning
-from nextstat.model import NUMBERS, HistFactoryModel
 
 FIELDS = (*NUMBERS, "data", "aux")
 

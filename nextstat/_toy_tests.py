@@ -18,11 +18,11 @@ from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly, read_only
 from nextstat._base.warnings import warn
 from nextstat._execution.chunks import done_before, in_chunks, keep_done
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
 from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, InterruptedWarning, NotConvergedWarning, PrecisionWarning
-from nextstat.model import HistFactoryModel
 
 # Which fitted values count as disagreement; Side of the core.
 _SIDE = {"t": 0, "ttilde": 0, "q": 1, "qtilde": 1, "q0": 2}

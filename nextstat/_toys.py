@@ -23,6 +23,7 @@ from nextstat._default_bounds import warn_of_bounds
 from nextstat._execution.chunks import done_before, in_chunks
 from nextstat._fit import STATUS, minimise, require_lowest
 from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import (
     MAX_ITERATIONS,
     Bounds,
@@ -33,7 +34,6 @@ from nextstat._problem import (
     make_problem,
 )
 from nextstat.exceptions import InterruptedWarning, NotConvergedWarning
-from nextstat.model import HistFactoryModel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,10 +29,10 @@ from nextstat._event_table import Events, check_shared, drop_absent, read_events
 from nextstat._fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
+from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 from nextstat._sensitive_bins import SensitiveBins
 from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
-from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.workspace import Source, Workspace
 from nextstat.workspace._single_channel import check_name, find_norm_systematics
 

@@ -19,11 +19,11 @@ from nextstat._breakdown import (
 )
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._free_bounds import wider_bounds
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
-from nextstat.model import HistFactoryModel
 from nextstat.result import FitResult, check_converged
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from scipy.special import digamma
 
 import nextstat
 from nextstat import _core
+from nextstat._model.histfactory import NUMBERS, HistFactoryModel
 from nextstat._problem import make_problem
 from nextstat._sensitivity import FIELDS, Asimov, Dataset, Derivatives, sizes
 from nextstat._statistics import (
@@ -33,7 +34,6 @@ from nextstat._statistics import (
 )
 from nextstat._warm_profile import WarmProfile
 from nextstat.datasets import make_workspace
-from nextstat.model import NUMBERS, HistFactoryModel
 
 Vector = npt.NDArray[np.float64]
 test_statistic.__test__ = False  # type: ignore[attr-defined]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
-from nextstat._model_templates import FIELDS, ModelTemplates
-from nextstat.model import HistFactoryModel
+from nextstat._model.histfactory import HistFactoryModel
+from nextstat._model.templates import FIELDS, ModelTemplates
 
 
 class BindableTemplates(ModelTemplates):

@@ -22,7 +22,7 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat.model import HistFactoryModel
+    from nextstat._model.histfactory import HistFactoryModel
 
 
 def ranking(

@@ -14,8 +14,8 @@ from torch import Tensor
 from nextstat._base.messages import unknown
 from nextstat._base.warnings import warn
 from nextstat._gradients.templates import BindableTemplates
+from nextstat._model.histfactory import from_pyhf
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.model import from_pyhf
 from nextstat.torch._evaluate import Array, to_array
 from nextstat.workspace._single_channel import check_name, find_norm_systematics
 

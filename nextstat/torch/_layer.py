@@ -13,6 +13,7 @@ from nextstat._asimov import AsimovNuisances
 from nextstat._base.warnings import warn
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._limit import limit_level
+from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset
@@ -29,7 +30,6 @@ from nextstat._statistics import (
     uncertainty,
 )
 from nextstat.exceptions import LocalMinimumWarning
-from nextstat.model import HistFactoryModel, from_pyhf
 from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array
 from nextstat.torch._from_histograms import Background, Histograms, Pairs, collect

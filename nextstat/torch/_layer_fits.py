@@ -15,12 +15,12 @@ from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._default_bounds import warn_of_bounds
 from nextstat._gradients.templates import BindableTemplates
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._problem import are_chosen, make_problem
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
 from nextstat._warm_profile import Memory, WarmProfile
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
-from nextstat.model import HistFactoryModel
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample

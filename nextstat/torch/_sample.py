@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nextstat._base.messages import unknown
-from nextstat.model import HistFactoryModel
+from nextstat._model.histfactory import HistFactoryModel
 
 
 class Sample:

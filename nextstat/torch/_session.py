@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
 from nextstat._base.warnings import warn
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat.exceptions import GradientWarning
-from nextstat.model import HistFactoryModel
 from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer
 from nextstat.torch._sample import Sample

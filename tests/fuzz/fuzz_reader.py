@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=["nextstat", "jsonpatch", "jsonpointer"]
     import jsonpatch  # noqa: F401
 
     import nextstat
-    import nextstat.model
+    import nextstat._model.histfactory
     from nextstat.cli import options
     from nextstat.workspace import PatchSet, load
 

@@ -20,10 +20,10 @@ from torch.autograd.gradcheck import GradcheckError
 
 import nextstat
 from nextstat._gradients.templates import BindableTemplates
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat._sensitivity import Asimov, Derivatives
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import FitError, FitWarning, WorkspaceWarning
-from nextstat.model import HistFactoryModel
 from nextstat.torch import HistFactoryLayer
 
 Vector = npt.NDArray[np.float64]

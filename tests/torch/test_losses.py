@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 import nextstat
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import FitWarning, WorkspaceWarning
-from nextstat.model import HistFactoryModel
 from nextstat.torch import (
     CLsLoss,
     HistFactoryLayer,

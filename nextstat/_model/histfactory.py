@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
-from nextstat._compile import Compiled, compile_workspace
-from nextstat._measurement import choose_poi
-from nextstat._model_templates import ModelTemplates
+from nextstat._model.compilation import Compiled, compile_workspace
+from nextstat._model.measurement import choose_poi
+from nextstat._model.templates import ModelTemplates
 from nextstat.workspace import Patch, Source, load
 from nextstat.workspace._reading import MAX_BYTES
 

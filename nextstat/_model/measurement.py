@@ -8,7 +8,7 @@ from typing import Any
 from nextstat._base.messages import show, unknown
 from nextstat._base.spelling import Spellings
 from nextstat._base.warnings import warn
-from nextstat._parameters import ParameterSet, ParameterTable
+from nextstat._model.parameters import ParameterSet, ParameterTable
 from nextstat.exceptions import WorkspaceError, WorkspaceWarning
 from nextstat.workspace._rejection import Path, rejection, render
 from nextstat.workspace._schema import Measurement, ParameterConfig, Workspace

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.messages import show
-from nextstat._measurement import configure
-from nextstat._parameters import ParameterSet, ParameterTable
+from nextstat._model.measurement import configure
+from nextstat._model.parameters import ParameterSet, ParameterTable
 from nextstat.workspace._rejection import rejection
 from nextstat.workspace._schema import (
     Channel,

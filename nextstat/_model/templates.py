@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
 from nextstat._base.messages import unknown
-from nextstat._compile import Compiled
+from nextstat._model.compilation import Compiled
 
 FIELDS = ("nominal", "norm_lo", "norm_hi", "histo_lo", "histo_hi")
 

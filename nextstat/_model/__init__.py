@@ -1,0 +1,1 @@
+"""The model: from a checked workspace to parameters, arrays and `HistFactoryModel`."""
