@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import nextstat
-from nextstat import FitWarning, HistFactoryModel, _core, _smooth, histogram
+from nextstat import FitWarning, HistFactoryModel, _core, histogram
+from nextstat.histogram import _smoothing as _smooth
 
 A_SECOND = float(os.environ.get("NEXTSTAT_TEST_SECOND", "1"))  # longer under sanitizers
 

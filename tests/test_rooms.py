@@ -35,10 +35,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_columns": "histogram",
-    "_histogram": "histogram",
-    "_smooth": "histogram",
-    "_soft_histogram": "histogram",
     "_binning": "_events",
     "_encoding": "_events",
     "_event_settings": "_events",

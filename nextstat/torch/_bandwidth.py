@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nextstat._base.arguments import check_integer, check_positive
 from nextstat._base.arrays import Vector
-from nextstat._columns import as_column
-from nextstat._smooth import smooth_histogram_gradients
+from nextstat.histogram._columns import as_column
+from nextstat.histogram._smoothing import smooth_histogram_gradients
 from nextstat.torch._evaluate import to_array
 from nextstat.torch._soft_histogram import SoftHistogram
 

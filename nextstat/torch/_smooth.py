@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from nextstat._columns import Overflow, check_edges, finite_edges
-from nextstat._smooth import (
+from nextstat.histogram._columns import Overflow, check_edges, finite_edges
+from nextstat.histogram._smoothing import (
     Mode,
     smooth_histogram,
     smooth_histogram_gradients,

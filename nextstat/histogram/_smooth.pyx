@@ -16,7 +16,7 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport exp, fabs
 
-from nextstat._histogram cimport Bins, Grid, block_begin, block_count, blocks_at_once, slot_of
+from nextstat.histogram._fill cimport Bins, Grid, block_begin, block_count, blocks_at_once, slot_of
 
 ctypedef fused weight_type:
     float

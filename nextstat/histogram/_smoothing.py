@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-import nextstat._soft_histogram as _soft_histogram
+import nextstat.histogram._smooth as _soft_histogram
 from nextstat._base.arrays import Vector
-from nextstat._columns import (
+from nextstat._execution.threads import threads_for
+from nextstat.histogram._columns import (
     NONE,
     Codes,
     Floats,
@@ -25,7 +26,6 @@ from nextstat._columns import (
     finite_edges,
     split,
 )
-from nextstat._execution.threads import threads_for
 
 Mode = Literal["kde", "sigmoid"]
 

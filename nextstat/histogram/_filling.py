@@ -1,4 +1,4 @@
-"""Histograms of weighted events."""
+"""Histograms of weighted events, each counted in one bin."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import nextstat._histogram as _histogram
+import nextstat.histogram._fill as _histogram
 from nextstat._base.arrays import Vector
-from nextstat._columns import (
+from nextstat._execution.threads import threads_for
+from nextstat.histogram._columns import (
     NONE,
     Overflow,
     as_column,
@@ -20,23 +21,6 @@ from nextstat._columns import (
     finite_edges,
     split,
 )
-from nextstat._execution.threads import threads_for
-from nextstat._smooth import SmoothGradients as SmoothGradients
-from nextstat._smooth import SoftmaxGradients as SoftmaxGradients
-from nextstat._smooth import smooth_histogram as smooth_histogram
-from nextstat._smooth import smooth_histogram_gradients as smooth_histogram_gradients
-from nextstat._smooth import softmax_histogram as softmax_histogram
-from nextstat._smooth import softmax_histogram_gradients as softmax_histogram_gradients
-
-__all__ = [
-    "SmoothGradients",
-    "SoftmaxGradients",
-    "fill_histogram",
-    "smooth_histogram",
-    "smooth_histogram_gradients",
-    "softmax_histogram",
-    "softmax_histogram_gradients",
-]
 
 
 def fill_histogram(
