@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from nextstat._execution.threads import set_num_threads as set_num_threads
     from nextstat._feldman_cousins import FeldmanCousins as FeldmanCousins
     from nextstat._feldman_cousins import feldman_cousins as feldman_cousins
-    from nextstat._fit import fit as fit
+    from nextstat._fits.fit import fit as fit
+    from nextstat._fits.result import FitResult as FitResult
+    from nextstat._fits.toys import FitBatch as FitBatch
+    from nextstat._fits.toys import fit_batch as fit_batch
+    from nextstat._fits.toys import fit_toys as fit_toys
+    from nextstat._fits.toys import toy_data as toy_data
     from nextstat._goodness_of_fit import GoodnessOfFit as GoodnessOfFit
     from nextstat._goodness_of_fit import goodness_of_fit as goodness_of_fit
     from nextstat._hypotest import HypoTestResult as HypoTestResult
@@ -52,10 +57,6 @@ if TYPE_CHECKING:
     from nextstat._scan import cls_scan as cls_scan
     from nextstat._scan import scan as scan
     from nextstat._toy_tests import ToyEnsembles as ToyEnsembles
-    from nextstat._toys import FitBatch as FitBatch
-    from nextstat._toys import fit_batch as fit_batch
-    from nextstat._toys import fit_toys as fit_toys
-    from nextstat._toys import toy_data as toy_data
     from nextstat._yields import Yields as Yields
     from nextstat._yields import yields as yields
     from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
@@ -74,7 +75,6 @@ if TYPE_CHECKING:
     from nextstat.exceptions import PrecisionWarning as PrecisionWarning
     from nextstat.exceptions import WorkspaceError as WorkspaceError
     from nextstat.exceptions import WorkspaceWarning as WorkspaceWarning
-    from nextstat.result import FitResult as FitResult
     from nextstat.score_transformer import ScoreTransformer as ScoreTransformer
     from nextstat.workspace import Workspace as Workspace
 
@@ -88,9 +88,9 @@ _HOME = {
     "DeviceError": "exceptions",
     "EmptyBinWarning": "exceptions",
     "FeldmanCousins": "_feldman_cousins",
-    "FitBatch": "_toys",
+    "FitBatch": "_fits.toys",
     "FitError": "exceptions",
-    "FitResult": "result",
+    "FitResult": "_fits.result",
     "FitWarning": "exceptions",
     "GoodnessOfFit": "_goodness_of_fit",
     "GradientWarning": "exceptions",
@@ -116,9 +116,9 @@ _HOME = {
     "cls_scan": "_scan",
     "contour": "_contour",
     "feldman_cousins": "_feldman_cousins",
-    "fit": "_fit",
-    "fit_batch": "_toys",
-    "fit_toys": "_toys",
+    "fit": "_fits.fit",
+    "fit_batch": "_fits.toys",
+    "fit_toys": "_fits.toys",
     "from_pyhf": "_model.histfactory",
     "get_num_threads": "_execution.threads",
     "goodness_of_fit": "_goodness_of_fit",
@@ -127,7 +127,7 @@ _HOME = {
     "scan": "_scan",
     "set_num_threads": "_execution.threads",
     "significance": "_hypotest",
-    "toy_data": "_toys",
+    "toy_data": "_fits.toys",
     "upper_limit": "_limit",
     "yields": "_yields",
 }

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
-from nextstat._fit import require_minimum
+from nextstat._fits.fit import require_minimum
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat._ranking import GlobalFit
 

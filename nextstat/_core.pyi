@@ -85,7 +85,7 @@ class Minimum(metaclass=_BoundType):
     def __init__(self, *args: Any, **kwargs: Any) -> NoReturn: ...
     @property
     def status(self) -> int:
-        """0 if converged; see `STATUS` in nextstat/_fit.py."""
+        """0 if converged; see `STATUS` in nextstat/_fits/fit.py."""
 
     @property
     def undetermined(self) -> int:

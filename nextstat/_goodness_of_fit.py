@@ -13,13 +13,13 @@ import nextstat._core as _core
 from nextstat._base.arguments import check_calculator
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
-from nextstat._default_bounds import warn_of_bounds
-from nextstat._fit import require_lowest
-from nextstat._free_bounds import fit_freely, free_poi
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.fit import require_lowest
+from nextstat._fits.free_bounds import fit_freely, free_poi
+from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
+from nextstat._fits.toys import fit_toys, share_error
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat._profile import ROUNDING
-from nextstat._toys import fit_toys, share_error
 from nextstat.exceptions import FitError
 
 

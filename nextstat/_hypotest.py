@@ -16,8 +16,8 @@ from nextstat._base.arguments import check_calculator
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
+from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, TestStatistic, observe
 from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.exceptions import EmptyBinWarning

@@ -17,6 +17,7 @@ from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
 from nextstat._crossing import Cached, crossing, first_guess
+from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._hypotest import (
     HypoTestResult,
     asimov_profile,
@@ -26,7 +27,6 @@ from nextstat._hypotest import (
     toy_test,
 )
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import Profile, observe
 from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import BoundWarning, FitError, LimitWarning, PrecisionWarning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nextstat.result import FitResult
+from nextstat._fits.result import FitResult
 
 _TEXT = (str, bytes, bytearray, memoryview)
 

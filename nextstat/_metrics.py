@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._asimov import asimov_data
-from nextstat._fit import fit
+from nextstat._fits.fit import fit
+from nextstat._fits.result import check_converged
 from nextstat._hypotest import hypotest, significance
 from nextstat._limit import upper_limit
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat.result import check_converged
 
 _LARGEST = 1e6  # limit on the signal strength
 

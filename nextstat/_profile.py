@@ -11,11 +11,19 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.messages import unknown
-from nextstat._default_bounds import warn_of_bounds
-from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
-from nextstat._free_bounds import fit_freely
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.fit import INFINITE, LOWEST, minimise, require_lowest, without_expectation
+from nextstat._fits.free_bounds import fit_freely
+from nextstat._fits.settings import (
+    MAX_ITERATIONS,
+    Bounds,
+    Fixed,
+    Init,
+    Problem,
+    are_chosen,
+    make_problem,
+)
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 
 if TYPE_CHECKING:
     from typing_extensions import Self

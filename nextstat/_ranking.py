@@ -13,10 +13,10 @@ from nextstat._base.arrays import Vector
 from nextstat._base.text import printable_list
 from nextstat._base.warnings import warn
 from nextstat._execution.chunks import in_chunks
-from nextstat._fit import require_minimum
-from nextstat._free_bounds import fit_freely, wider_bounds
+from nextstat._fits.fit import require_minimum
+from nextstat._fits.free_bounds import fit_freely, wider_bounds
+from nextstat._fits.settings import Problem
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Problem
 from nextstat.exceptions import BoundWarning, NotConvergedWarning
 
 _CHUNK = 512  # refits

@@ -16,13 +16,13 @@ from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.spelling import set_apart
 from nextstat._base.warnings import warn
-from nextstat._default_bounds import warn_of_bounds
 from nextstat._execution.chunks import in_chunks
-from nextstat._fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
+from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
 from nextstat._hypotest import asimov_profile, exclusion
 from nextstat._interval import crossing
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
 from nextstat._profile import ROUNDING, Profile, observe
 from nextstat.exceptions import NotConvergedWarning
 

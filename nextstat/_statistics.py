@@ -14,7 +14,7 @@ from nextstat._asimov import AsimovNuisances
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._crossing import crossing, first_guess
-from nextstat._fit import without_expectation
+from nextstat._fits.fit import without_expectation
 from nextstat._hypotest import check_bounds, deviation, infinite
 from nextstat._limit import asimov_root, cls_excess, limit_targets
 from nextstat._profile import TestStatistic

@@ -18,10 +18,10 @@ from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly, read_only
 from nextstat._base.warnings import warn
 from nextstat._execution.chunks import done_before, in_chunks, keep_done
+from nextstat._fits.settings import Problem
+from nextstat._fits.toys import CHUNK, check_seed, share_error
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Problem
 from nextstat._profile import ROUNDING, Profile, TestStatistic
-from nextstat._toys import CHUNK, check_seed, share_error
 from nextstat.exceptions import FitError, InterruptedWarning, NotConvergedWarning, PrecisionWarning
 
 # Which fitted values count as disagreement; Side of the core.

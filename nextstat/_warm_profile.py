@@ -10,9 +10,9 @@ import numpy as np
 
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
-from nextstat._fit import minimise, require_converged
+from nextstat._fits.fit import minimise, require_converged
+from nextstat._fits.settings import Problem
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Problem
 from nextstat._profile import Profile
 
 if TYPE_CHECKING:

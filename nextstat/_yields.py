@@ -12,10 +12,10 @@ from nextstat._base.read_only import ReadOnly
 from nextstat._base.spelling import set_apart
 from nextstat._base.text import printable_list
 from nextstat._base.warnings import warn
+from nextstat._fits.result import FitResult, check_converged, check_result
+from nextstat._fits.settings import check_model
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import check_model
 from nextstat.exceptions import BoundWarning
-from nextstat.result import FitResult, check_converged, check_result
 
 if TYPE_CHECKING:
     import pandas as pd

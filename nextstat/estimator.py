@@ -26,7 +26,7 @@ from nextstat._event_settings import find_label, find_yields
 from nextstat._event_stage import EventStage, nominal_totals
 from nextstat._event_sums import find_smoothing
 from nextstat._event_table import Events, check_shared, drop_absent, read_events, read_groups
-from nextstat._fit import fit
+from nextstat._fits.fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf

@@ -16,9 +16,9 @@ from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._event_table import drop_absent, nominal_rows, read_groups
+from nextstat._fits.toys import toy_data
 from nextstat._metrics import free_poi
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
-from nextstat._toys import toy_data
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.exceptions import FitError, NotConvergedWarning
 from nextstat.interpret import RankingMethod, rank_impact

@@ -17,14 +17,22 @@ from nextstat._breakdown import (
     fix_budget,
     groups_of,
 )
-from nextstat._default_bounds import warn_of_bounds
-from nextstat._free_bounds import wider_bounds
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.free_bounds import wider_bounds
+from nextstat._fits.result import FitResult, check_converged
+from nextstat._fits.settings import (
+    MAX_ITERATIONS,
+    Bounds,
+    Fixed,
+    Init,
+    Problem,
+    are_chosen,
+    make_problem,
+)
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, are_chosen, make_problem
 from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
-from nextstat.result import FitResult, check_converged
 
 if TYPE_CHECKING:
     import pandas as pd

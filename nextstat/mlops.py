@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from nextstat._base.arguments import check_flag
+from nextstat._fits.result import FitResult, check_result
 from nextstat._metric_values import check_prefix, health, number
 from nextstat._mlflow_names import mlflow_names
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat._model_metrics import model_metrics
 from nextstat.interpret import rank_impact
-from nextstat.result import FitResult, check_result
 
 __all__ = [
     "StepTimer",

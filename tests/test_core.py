@@ -11,7 +11,7 @@ import pytest
 
 import nextstat
 from nextstat import HistFactoryModel, _core
-from nextstat._problem import make_problem
+from nextstat._fits.settings import make_problem
 
 
 def model(n_bins: int, n_systematics: int, seed: int = 5) -> HistFactoryModel:

@@ -17,8 +17,8 @@ from scipy.optimize import brentq
 
 import nextstat
 from nextstat import FitError, FitWarning, HistFactoryModel
-from nextstat._fit import make_result, minimise
-from nextstat._problem import make_problem
+from nextstat._fits.fit import make_result, minimise
+from nextstat._fits.settings import make_problem
 
 SMALL = nextstat.from_pyhf(
     nextstat.datasets.make_workspace(n_channels=2, n_bins=3, n_systematics=4, random_state=5)

@@ -13,8 +13,8 @@ from random_workspaces import random_workspace
 
 import nextstat
 from nextstat import FitWarning, HistFactoryModel
-from nextstat._fit import LOWEST, minimise
-from nextstat._problem import Problem, make_problem
+from nextstat._fits.fit import LOWEST, minimise
+from nextstat._fits.settings import Problem, make_problem
 
 
 def normsys(name: str, lo: float, hi: float) -> dict[str, Any]:

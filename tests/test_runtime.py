@@ -24,7 +24,7 @@ from random_workspaces import random_parameters
 
 import nextstat
 from nextstat import _core, interpret
-from nextstat._problem import make_problem
+from nextstat._fits.settings import make_problem
 from nextstat.datasets import make_workspace
 
 

@@ -18,8 +18,8 @@ from scipy.special import digamma
 
 import nextstat
 from nextstat import _core
+from nextstat._fits.settings import make_problem
 from nextstat._model.histfactory import NUMBERS, HistFactoryModel
-from nextstat._problem import make_problem
 from nextstat._sensitivity import FIELDS, Asimov, Dataset, Derivatives, sizes
 from nextstat._statistics import (
     Statistic,

@@ -191,7 +191,7 @@ def test_matches_pyhf_toy_for_toy() -> None:
 
 
 def make_core_problem(model: HistFactoryModel, start: np.ndarray) -> _core.FitProblem:
-    from nextstat._problem import make_problem
+    from nextstat._fits.settings import make_problem
 
     return make_problem(model).start(start).core()
 

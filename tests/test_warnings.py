@@ -21,8 +21,8 @@ from sklearn.preprocessing import FunctionTransformer
 import nextstat
 from nextstat import HistFactoryEstimator, HistFactoryModel, ScoreTransformer, interpret
 from nextstat._base.warnings import warn
-from nextstat._fit import make_result, minimise
-from nextstat._problem import make_problem
+from nextstat._fits.fit import make_result, minimise
+from nextstat._fits.settings import make_problem
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import (
     BoundWarning,

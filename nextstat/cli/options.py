@@ -392,6 +392,6 @@ def fit(model: HistFactoryModel, settings: Settings, **options: Any) -> FitResul
 
 def converged_fit(model: HistFactoryModel, settings: Settings, **options: Any) -> FitResult:
     """The fit, or an error."""
-    from nextstat.result import check_converged
+    from nextstat._fits.result import check_converged
 
     return check_converged(fit(model, settings, **options))

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from nextstat._asimov import AsimovNuisances
 from nextstat._base.warnings import warn
+from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._limit import limit_level
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset
 from nextstat._statistics import (

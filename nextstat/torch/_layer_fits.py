@@ -13,10 +13,10 @@ from torch import Tensor
 from nextstat._base.arguments import own_options
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._default_bounds import warn_of_bounds
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.settings import are_chosen, make_problem
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import are_chosen, make_problem
 from nextstat._sensitivity import Dataset, Fields
 from nextstat._statistics import Statistic
 from nextstat._warm_profile import Memory, WarmProfile

@@ -12,8 +12,8 @@ from command_line import fail, lines_with, misuse, one_channel, plain, read_json
 from random_workspaces import random_workspace
 
 import nextstat
-from nextstat._fit import minimise
-from nextstat._problem import make_problem
+from nextstat._fits.fit import minimise
+from nextstat._fits.settings import make_problem
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 

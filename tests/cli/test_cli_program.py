@@ -31,7 +31,7 @@ from command_line import (
 )
 
 import nextstat
-from nextstat._problem import MAX_ITERATIONS
+from nextstat._fits.settings import MAX_ITERATIONS
 from nextstat.cli.commands import program
 from nextstat.datasets import make_workspace
 

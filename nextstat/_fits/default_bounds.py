@@ -8,8 +8,8 @@ import numpy as np
 
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
+from nextstat._fits.settings import Problem
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Problem
 from nextstat.exceptions import BoundWarning
 
 _LISTED = 5  # parameters that a message names

@@ -19,12 +19,11 @@ from nextstat._base.messages import unknown
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.spelling import set_apart
 from nextstat._base.warnings import warn
-from nextstat._default_bounds import warn_of_bounds
 from nextstat._execution.chunks import done_before, in_chunks
-from nextstat._fit import STATUS, minimise, require_lowest
-from nextstat._free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
-from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import (
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.fit import STATUS, minimise, require_lowest
+from nextstat._fits.free_bounds import fit_freely, free_poi, is_too_wide, stopped, widened
+from nextstat._fits.settings import (
     MAX_ITERATIONS,
     Bounds,
     Fixed,
@@ -33,6 +32,7 @@ from nextstat._problem import (
     check_model,
     make_problem,
 )
+from nextstat._model.histfactory import HistFactoryModel
 from nextstat.exceptions import InterruptedWarning, NotConvergedWarning
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import numpy as np
 
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
+from nextstat._fits.settings import Problem
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Problem
 
 _MOST_STEPS = 200
 _SHARE = 0.1  # of the events, that a bin without expectation is to get

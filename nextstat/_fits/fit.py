@@ -10,12 +10,12 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._default_bounds import warn_of_bounds
+from nextstat._fits.default_bounds import warn_of_bounds
+from nextstat._fits.possible import possible_start
+from nextstat._fits.result import FitResult
+from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._possible import possible_start
-from nextstat._problem import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat.exceptions import DegenerateWarning, FitError, NotConvergedWarning
-from nextstat.result import FitResult
 
 # Names and meanings of the core's FitStatus.
 STATUS = (

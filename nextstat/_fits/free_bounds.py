@@ -14,9 +14,9 @@ import numpy.typing as npt
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._fit import require_lowest
+from nextstat._fits.fit import require_lowest
+from nextstat._fits.settings import Bounds, Problem, are_chosen
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Bounds, Problem, are_chosen
 from nextstat.exceptions import BoundWarning
 
 _WIDER = 10.0

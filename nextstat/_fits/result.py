@@ -15,8 +15,8 @@ from nextstat._base.arrays import Vector
 from nextstat._base.messages import unknown
 from nextstat._base.read_only import ReadOnly, read_only
 from nextstat._base.text import printable
+from nextstat._fits.settings import Problem
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._problem import Problem
 from nextstat.exceptions import FitError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Fits: their settings, the minimum, results, batches and toys."""
