@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._event_stage import EventStage
-from nextstat._event_table import Events
+from nextstat._events.stage import EventStage
+from nextstat._events.table import Events
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 
 Codes = npt.NDArray[np.int32]

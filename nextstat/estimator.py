@@ -15,23 +15,23 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nextstat._base.arguments import check_flag, check_integer, check_option, check_positive
 from nextstat._base.arrays import Vector
-from nextstat._binning import (
+from nextstat._events.edges import (
     candidate_edges,
     explicit_edges,
     find_range,
     quantile_edges,
     uniform_edges,
 )
-from nextstat._event_settings import find_label, find_yields
-from nextstat._event_stage import EventStage, nominal_totals
-from nextstat._event_sums import find_smoothing
-from nextstat._event_table import Events, check_shared, drop_absent, read_events, read_groups
+from nextstat._events.sensitive_bins import SensitiveBins
+from nextstat._events.settings import find_label, find_yields
+from nextstat._events.stage import EventStage, nominal_totals
+from nextstat._events.sums import find_smoothing
+from nextstat._events.table import Events, check_shared, drop_absent, read_events, read_groups
+from nextstat._events.templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat._fits.fit import fit
 from nextstat._jackknife import jackknife_score
 from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
-from nextstat._sensitive_bins import SensitiveBins
-from nextstat._templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat.interpret import rank_impact
 from nextstat.workspace import Source, Workspace
 from nextstat.workspace._single_channel import check_name, find_norm_systematics

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._event_table import drop_absent, nominal_rows, read_groups
+from nextstat._events.table import drop_absent, nominal_rows, read_groups
 from nextstat._fits.toys import toy_data
 from nextstat._metrics import free_poi
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf

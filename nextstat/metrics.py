@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from nextstat._base.messages import unknown
-from nextstat._event_settings import find_label
-from nextstat._event_table import drop_absent
+from nextstat._events.settings import find_label
+from nextstat._events.table import drop_absent
 from nextstat._metrics import METRICS, Metric
 from nextstat.estimator import HistFactoryEstimator
 from nextstat.score_transformer import response_method, signal_scores

@@ -14,8 +14,8 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
 from nextstat._base.arguments import check_flag, check_option
-from nextstat._event_settings import find_label
-from nextstat._event_table import (
+from nextstat._events.settings import find_label
+from nextstat._events.table import (
     check_shared,
     drop_absent,
     nominal_rows,

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nextstat
-from nextstat._binning import (
+from nextstat._events.edges import (
     asimov_q0,
     candidate_edges,
     find_range,
     quantile_edges,
     sensitive_mergers,
 )
-from nextstat._templates import Templates
+from nextstat._events.templates import Templates
 
 Vector = npt.NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 import nextstat
 from nextstat import HistFactoryEstimator
-from nextstat._binning import asimov_q0
+from nextstat._events.edges import asimov_q0
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import FitWarning, WorkspaceWarning
 from nextstat.interpret import rank_impact

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from nextstat import HistFactoryEstimator, ScoreTransformer
-from nextstat._label_roles import check_backgrounds
+from nextstat._events.label_roles import check_backgrounds
 from nextstat.metrics import get_scorer
 
 DATA = [

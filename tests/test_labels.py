@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import nextstat
-from nextstat._labels import encode
+from nextstat._events.labels import encode
 
 TEXT = ["nominal", "jes_up", "jes_down", "", "nominal_", "µ"]
 

@@ -35,16 +35,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_binning": "_events",
-    "_encoding": "_events",
-    "_event_settings": "_events",
-    "_event_stage": "_events",
-    "_event_sums": "_events",
-    "_event_table": "_events",
-    "_label_roles": "_events",
-    "_labels": "_events",
-    "_sensitive_bins": "_events",
-    "_templates": "_events",
     "_asimov": "_inference",
     "_asymptotics": "_inference",
     "_contour": "_inference",

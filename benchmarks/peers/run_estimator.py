@@ -11,7 +11,10 @@ from clock import Clock, Parts
 from protocol import Job, Task, serve
 
 import nextstat
-from nextstat import _event_stage, _event_sums, _event_table, estimator, metrics
+from nextstat import estimator, metrics
+from nextstat._events import stage as _event_stage
+from nextstat._events import sums as _event_sums
+from nextstat._events import table as _event_table
 
 PLACES: dict[str, list[tuple[Any, str]]] = {
     "check X": [(estimator, "validate_data")],

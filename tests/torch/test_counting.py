@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from nextstat._binning import asimov_q0
+from nextstat._events.edges import asimov_q0
 from nextstat.torch import asimov_significance, soft_cut
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
-from nextstat._event_table import Events
+from nextstat._events.table import Events
 from nextstat.histogram import fill_histogram, smooth_histogram
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-import nextstat._encoding as _encoding
+import nextstat._events._encoding as _encoding
 from nextstat._execution.threads import threads_here
 
 Array = npt.NDArray[Any]

@@ -12,8 +12,8 @@ from sklearn.utils.validation import _num_samples
 
 from nextstat._base.arrays import Vector
 from nextstat._base.messages import suggestion
-from nextstat._encoding import renumber
-from nextstat._labels import encode
+from nextstat._events._encoding import renumber
+from nextstat._events.labels import encode
 
 NOMINAL = "nominal"
 SIDES = ("up", "down")

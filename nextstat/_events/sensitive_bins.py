@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
-from nextstat._binning import sensitive_mergers
-from nextstat._templates import Templates
+from nextstat._events.edges import sensitive_mergers
+from nextstat._events.templates import Templates
 from nextstat.exceptions import FitError
 
 Starts: TypeAlias = npt.NDArray[np.intp]  # where among the fine bins each bin starts

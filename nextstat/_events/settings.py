@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nextstat._base.arguments import check_positive
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._label_roles import check_backgrounds
+from nextstat._events.label_roles import check_backgrounds
 from nextstat.exceptions import WorkspaceWarning
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arrays import Vector
-from nextstat._event_sums import Smoothing, Sums, sum_events
-from nextstat._event_table import SIDES, Events
-from nextstat._templates import Sides, Templates, mirrored
+from nextstat._events.sums import Smoothing, Sums, sum_events
+from nextstat._events.table import SIDES, Events
+from nextstat._events.templates import Sides, Templates, mirrored
 from nextstat.workspace._single_channel import make_workspace
 
 

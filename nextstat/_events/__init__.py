@@ -1,0 +1,1 @@
+"""From labelled events to the templates of a workspace."""
