@@ -28,35 +28,35 @@ if TYPE_CHECKING:
     from nextstat import plot as plot
     from nextstat import torch as torch
     from nextstat import workspace as workspace
-    from nextstat._asimov import asimov_data as asimov_data
-    from nextstat._contour import Contour as Contour
-    from nextstat._contour import contour as contour
     from nextstat._execution.threads import get_num_threads as get_num_threads
     from nextstat._execution.threads import set_num_threads as set_num_threads
-    from nextstat._feldman_cousins import FeldmanCousins as FeldmanCousins
-    from nextstat._feldman_cousins import feldman_cousins as feldman_cousins
     from nextstat._fits.fit import fit as fit
     from nextstat._fits.result import FitResult as FitResult
     from nextstat._fits.toys import FitBatch as FitBatch
     from nextstat._fits.toys import fit_batch as fit_batch
     from nextstat._fits.toys import fit_toys as fit_toys
     from nextstat._fits.toys import toy_data as toy_data
-    from nextstat._goodness_of_fit import GoodnessOfFit as GoodnessOfFit
-    from nextstat._goodness_of_fit import goodness_of_fit as goodness_of_fit
-    from nextstat._hypotest import HypoTestResult as HypoTestResult
-    from nextstat._hypotest import hypotest as hypotest
-    from nextstat._hypotest import significance as significance
-    from nextstat._interval import Interval as Interval
-    from nextstat._interval import interval as interval
-    from nextstat._limit import UpperLimit as UpperLimit
-    from nextstat._limit import upper_limit as upper_limit
+    from nextstat._inference.asimov import asimov_data as asimov_data
+    from nextstat._inference.contour import Contour as Contour
+    from nextstat._inference.contour import contour as contour
+    from nextstat._inference.ensembles import ToyEnsembles as ToyEnsembles
+    from nextstat._inference.feldman_cousins import FeldmanCousins as FeldmanCousins
+    from nextstat._inference.feldman_cousins import feldman_cousins as feldman_cousins
+    from nextstat._inference.goodness_of_fit import GoodnessOfFit as GoodnessOfFit
+    from nextstat._inference.goodness_of_fit import goodness_of_fit as goodness_of_fit
+    from nextstat._inference.hypotest import HypoTestResult as HypoTestResult
+    from nextstat._inference.hypotest import hypotest as hypotest
+    from nextstat._inference.hypotest import significance as significance
+    from nextstat._inference.interval import Interval as Interval
+    from nextstat._inference.interval import interval as interval
+    from nextstat._inference.limits import UpperLimit as UpperLimit
+    from nextstat._inference.limits import upper_limit as upper_limit
+    from nextstat._inference.scan import ClsScan as ClsScan
+    from nextstat._inference.scan import Scan as Scan
+    from nextstat._inference.scan import cls_scan as cls_scan
+    from nextstat._inference.scan import scan as scan
     from nextstat._model.histfactory import HistFactoryModel as HistFactoryModel
     from nextstat._model.histfactory import from_pyhf as from_pyhf
-    from nextstat._scan import ClsScan as ClsScan
-    from nextstat._scan import Scan as Scan
-    from nextstat._scan import cls_scan as cls_scan
-    from nextstat._scan import scan as scan
-    from nextstat._toy_tests import ToyEnsembles as ToyEnsembles
     from nextstat._yields import Yields as Yields
     from nextstat._yields import yields as yields
     from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
@@ -82,53 +82,53 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BoundWarning": "exceptions",
-    "ClsScan": "_scan",
-    "Contour": "_contour",
+    "ClsScan": "_inference.scan",
+    "Contour": "_inference.contour",
     "DegenerateWarning": "exceptions",
     "DeviceError": "exceptions",
     "EmptyBinWarning": "exceptions",
-    "FeldmanCousins": "_feldman_cousins",
+    "FeldmanCousins": "_inference.feldman_cousins",
     "FitBatch": "_fits.toys",
     "FitError": "exceptions",
     "FitResult": "_fits.result",
     "FitWarning": "exceptions",
-    "GoodnessOfFit": "_goodness_of_fit",
+    "GoodnessOfFit": "_inference.goodness_of_fit",
     "GradientWarning": "exceptions",
     "HistFactoryEstimator": "estimator",
     "HistFactoryModel": "_model.histfactory",
-    "HypoTestResult": "_hypotest",
+    "HypoTestResult": "_inference.hypotest",
     "InterruptedWarning": "exceptions",
-    "Interval": "_interval",
+    "Interval": "_inference.interval",
     "LimitWarning": "exceptions",
     "LocalMinimumWarning": "exceptions",
     "NextstatError": "exceptions",
     "NotConvergedWarning": "exceptions",
     "PrecisionWarning": "exceptions",
-    "Scan": "_scan",
+    "Scan": "_inference.scan",
     "ScoreTransformer": "score_transformer",
-    "ToyEnsembles": "_toy_tests",
-    "UpperLimit": "_limit",
+    "ToyEnsembles": "_inference.ensembles",
+    "UpperLimit": "_inference.limits",
     "Workspace": "workspace",
     "WorkspaceError": "exceptions",
     "WorkspaceWarning": "exceptions",
     "Yields": "_yields",
-    "asimov_data": "_asimov",
-    "cls_scan": "_scan",
-    "contour": "_contour",
-    "feldman_cousins": "_feldman_cousins",
+    "asimov_data": "_inference.asimov",
+    "cls_scan": "_inference.scan",
+    "contour": "_inference.contour",
+    "feldman_cousins": "_inference.feldman_cousins",
     "fit": "_fits.fit",
     "fit_batch": "_fits.toys",
     "fit_toys": "_fits.toys",
     "from_pyhf": "_model.histfactory",
     "get_num_threads": "_execution.threads",
-    "goodness_of_fit": "_goodness_of_fit",
-    "hypotest": "_hypotest",
-    "interval": "_interval",
-    "scan": "_scan",
+    "goodness_of_fit": "_inference.goodness_of_fit",
+    "hypotest": "_inference.hypotest",
+    "interval": "_inference.interval",
+    "scan": "_inference.scan",
     "set_num_threads": "_execution.threads",
-    "significance": "_hypotest",
+    "significance": "_inference.hypotest",
     "toy_data": "_fits.toys",
-    "upper_limit": "_limit",
+    "upper_limit": "_inference.limits",
     "yields": "_yields",
 }
 _OPTIONAL = {"torch"}  # modules that need what `pip install .` does not bring

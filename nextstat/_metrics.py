@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._asimov import asimov_data
 from nextstat._fits.fit import fit
 from nextstat._fits.result import check_converged
-from nextstat._hypotest import hypotest, significance
-from nextstat._limit import upper_limit
+from nextstat._inference.asimov import asimov_data
+from nextstat._inference.hypotest import hypotest, significance
+from nextstat._inference.limits import upper_limit
 from nextstat._model.histfactory import HistFactoryModel
 
 _LARGEST = 1e6  # limit on the signal strength

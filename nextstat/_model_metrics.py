@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nextstat._asimov import AsimovNuisances, asimov_at, asimov_parameters
 from nextstat._base.arguments import check_flag, check_integer, check_option, own_options
 from nextstat._fits.fit import fit
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, way_to_model
-from nextstat._hypotest import significance
+from nextstat._inference.asimov import AsimovNuisances, asimov_at, asimov_parameters
+from nextstat._inference.hypotest import significance
+from nextstat._inference.profile import observe
 from nextstat._metric_values import check_prefix, health
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import observe
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
 

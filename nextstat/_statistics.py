@@ -10,14 +10,14 @@ import numpy as np
 from scipy.special import digamma, erfcx, log_ndtr
 
 import nextstat._core as _core
-from nextstat._asimov import AsimovNuisances
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
-from nextstat._crossing import crossing, first_guess
 from nextstat._fits.fit import without_expectation
-from nextstat._hypotest import check_bounds, deviation, infinite
-from nextstat._limit import asimov_root, cls_excess, limit_targets
-from nextstat._profile import TestStatistic
+from nextstat._inference.asimov import AsimovNuisances
+from nextstat._inference.hypotest import check_bounds, deviation, infinite
+from nextstat._inference.limits import asimov_root, cls_excess, limit_targets
+from nextstat._inference.profile import TestStatistic
+from nextstat._inference.roots import crossing, first_guess
 from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
 from nextstat.exceptions import EmptyBinWarning, FitError, GradientWarning
 

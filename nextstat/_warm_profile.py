@@ -12,8 +12,8 @@ import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._fits.fit import minimise, require_converged
 from nextstat._fits.settings import Problem
+from nextstat._inference.profile import Profile
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import Profile
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -29,8 +29,8 @@ from nextstat._fits.settings import (
     are_chosen,
     make_problem,
 )
+from nextstat._inference.profile import poi_index
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import poi_index
 from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
 

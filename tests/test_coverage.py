@@ -6,7 +6,7 @@ import pytest
 from studies import load_study
 
 import nextstat
-from nextstat._interval import ONE_SIGMA
+from nextstat._inference.interval import ONE_SIGMA
 
 STUDY = load_study("coverage")
 

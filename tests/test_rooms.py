@@ -35,18 +35,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_asimov": "_inference",
-    "_asymptotics": "_inference",
-    "_contour": "_inference",
-    "_crossing": "_inference",
-    "_feldman_cousins": "_inference",
-    "_goodness_of_fit": "_inference",
-    "_hypotest": "_inference",
-    "_interval": "_inference",
-    "_limit": "_inference",
-    "_profile": "_inference",
-    "_scan": "_inference",
-    "_toy_tests": "_inference",
     "_sensitivity": "_gradients",
     "_statistics": "_gradients",
     "_warm_profile": "_gradients",

@@ -26,8 +26,8 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat._limit import UpperLimit
-    from nextstat._scan import ClsScan
+    from nextstat._inference.limits import UpperLimit
+    from nextstat._inference.scan import ClsScan
 
 
 def limits(

@@ -25,9 +25,9 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat._contour import Contour
-    from nextstat._feldman_cousins import FeldmanCousins
-    from nextstat._scan import Scan
+    from nextstat._inference.contour import Contour
+    from nextstat._inference.feldman_cousins import FeldmanCousins
+    from nextstat._inference.scan import Scan
 
 _TOP = 1.05  # of p-values
 _HIGHEST = 100.0  # of a scan, 10 sigma; the curve leaves the figure there

@@ -22,8 +22,8 @@ from nextstat.plot._axes import (
 )
 
 if TYPE_CHECKING:
-    from nextstat._goodness_of_fit import GoodnessOfFit
-    from nextstat._hypotest import HypoTestResult
+    from nextstat._inference.goodness_of_fit import GoodnessOfFit
+    from nextstat._inference.hypotest import HypoTestResult
 
 _BINS = 10, 50  # at least, at most
 _SYMBOLS = {

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from nextstat._asimov import AsimovNuisances
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
+from nextstat._inference.asimov import AsimovNuisances
 from nextstat._sensitivity import Asimov, Dataset
 from nextstat._warm_profile import WarmProfile
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nextstat._asimov import AsimovNuisances
 from nextstat._base.warnings import warn
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
 from nextstat._gradients.templates import BindableTemplates
-from nextstat._limit import limit_level
+from nextstat._inference.asimov import AsimovNuisances
+from nextstat._inference.limits import limit_level
+from nextstat._inference.profile import poi_index
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
-from nextstat._profile import poi_index
 from nextstat._sensitivity import Dataset
 from nextstat._statistics import (
     Statistic,

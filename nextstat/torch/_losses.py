@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nextstat._asimov import AsimovNuisances
+from nextstat._inference.asimov import AsimovNuisances
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat.torch._choice import Choice, DataKind
 from nextstat.torch._layer import HistFactoryLayer

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nextstat._asimov import AsimovNuisances
 from nextstat._base.warnings import warn
+from nextstat._inference.asimov import AsimovNuisances
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat.exceptions import GradientWarning
 from nextstat.torch._choice import Choice, DataKind

@@ -17,10 +17,10 @@ from nextstat._base.warnings import warn
 from nextstat._execution.chunks import in_chunks
 from nextstat._fits.settings import Problem
 from nextstat._fits.toys import CHUNK, check_seed, share_error
-from nextstat._interval import ONE_SIGMA
+from nextstat._inference.interval import ONE_SIGMA
+from nextstat._inference.profile import ROUNDING, observe
+from nextstat._inference.scan import check_values
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import ROUNDING, observe
-from nextstat._scan import check_values
 from nextstat.exceptions import FitError, NotConvergedWarning, PrecisionWarning
 
 _COARSE = 0.75  # a fall of the p-value from one value to the next

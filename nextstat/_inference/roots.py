@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from scipy.optimize import brentq
 
-from nextstat._profile import Profile
+from nextstat._inference.profile import Profile
 
 RELATIVE_PRECISION = 1e-8
 WIDEST = 1e9  # in units of the first guess

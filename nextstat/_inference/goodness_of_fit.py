@@ -18,8 +18,8 @@ from nextstat._fits.fit import require_lowest
 from nextstat._fits.free_bounds import fit_freely, free_poi
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, Problem, make_problem
 from nextstat._fits.toys import fit_toys, share_error
+from nextstat._inference.profile import ROUNDING
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import ROUNDING
 from nextstat.exceptions import FitError
 
 

@@ -16,8 +16,8 @@ from nextstat._base.read_only import ReadOnly
 from nextstat._execution.chunks import in_chunks
 from nextstat._fits.fit import INFINITE, fit, minimise
 from nextstat._fits.result import FitResult
-from nextstat._interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
-from nextstat._profile import ROUNDING
+from nextstat._inference.interval import ONE_SIGMA, TWO_SIGMA, profile_of, quantile, warn_lower
+from nextstat._inference.profile import ROUNDING
 from nextstat.exceptions import FitError, NextstatError
 
 

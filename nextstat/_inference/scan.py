@@ -20,10 +20,10 @@ from nextstat._execution.chunks import in_chunks
 from nextstat._fits.default_bounds import warn_of_bounds
 from nextstat._fits.fit import INFINITE, LOWEST, minimise, require_lowest, require_minimum
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, Problem
-from nextstat._hypotest import asimov_profile, exclusion
-from nextstat._interval import crossing
+from nextstat._inference.hypotest import asimov_profile, exclusion
+from nextstat._inference.interval import crossing
+from nextstat._inference.profile import ROUNDING, Profile, observe
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import ROUNDING, Profile, observe
 from nextstat.exceptions import NotConvergedWarning
 
 if TYPE_CHECKING:

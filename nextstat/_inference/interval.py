@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from nextstat._base.arguments import check_level
 from nextstat._base.warnings import warn
 from nextstat._fits.result import FitResult, check_converged, check_result
-from nextstat._profile import Profile, poi_index
+from nextstat._inference.profile import Profile, poi_index
 from nextstat.exceptions import LocalMinimumWarning
 
 ONE_SIGMA = math.erf(1.0 / math.sqrt(2.0))

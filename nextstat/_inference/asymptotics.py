@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from nextstat._base.arrays import Vector
-from nextstat._profile import TestStatistic
+from nextstat._inference.profile import TestStatistic
 
 BANDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from nextstat._asymptotics import BANDS
 from nextstat._base.arguments import check_calculator, check_level
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
-from nextstat._crossing import Cached, crossing, first_guess
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
-from nextstat._hypotest import (
+from nextstat._inference.asymptotics import BANDS
+from nextstat._inference.ensembles import ToyPlan
+from nextstat._inference.hypotest import (
     HypoTestResult,
     asimov_profile,
     check_bounds,
@@ -26,9 +26,9 @@ from nextstat._hypotest import (
     exclusion,
     toy_test,
 )
+from nextstat._inference.profile import Profile, observe
+from nextstat._inference.roots import Cached, crossing, first_guess
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import Profile, observe
-from nextstat._toy_tests import ToyPlan
 from nextstat.exceptions import BoundWarning, FitError, LimitWarning, PrecisionWarning
 
 _TOY_PRECISION = 1e-3

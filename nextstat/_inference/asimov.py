@@ -11,8 +11,8 @@ from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._fits.default_bounds import warn_of_bounds
 from nextstat._fits.settings import MAX_ITERATIONS, check_model
+from nextstat._inference.profile import Profile, observe
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import Profile, observe
 from nextstat.exceptions import EmptyBinWarning, FitError
 
 AsimovNuisances = Literal["fitted", "nominal"]

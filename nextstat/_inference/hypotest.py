@@ -10,16 +10,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nextstat._asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
-from nextstat._asymptotics import Probabilities, probabilities
 from nextstat._base.arguments import check_calculator
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
 from nextstat._base.warnings import warn
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
+from nextstat._inference.asimov import AsimovNuisances, alternative_to, asimov_at, asimov_parameters
+from nextstat._inference.asymptotics import Probabilities, probabilities
+from nextstat._inference.ensembles import ToyEnsembles, ToyPlan, throw_ensembles
+from nextstat._inference.profile import Profile, TestStatistic, observe
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import Profile, TestStatistic, observe
-from nextstat._toy_tests import ToyEnsembles, ToyPlan, throw_ensembles
 from nextstat.exceptions import EmptyBinWarning
 
 # For which values of the parameter of interest a statistic is defined.

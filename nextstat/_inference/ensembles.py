@@ -11,8 +11,6 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 import nextstat._core as _core
-from nextstat._asimov import alternative_to, asimov_parameters
-from nextstat._asymptotics import BANDS, Probabilities
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly, read_only
@@ -20,8 +18,10 @@ from nextstat._base.warnings import warn
 from nextstat._execution.chunks import done_before, in_chunks, keep_done
 from nextstat._fits.settings import Problem
 from nextstat._fits.toys import CHUNK, check_seed, share_error
+from nextstat._inference.asimov import alternative_to, asimov_parameters
+from nextstat._inference.asymptotics import BANDS, Probabilities
+from nextstat._inference.profile import ROUNDING, Profile, TestStatistic
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._profile import ROUNDING, Profile, TestStatistic
 from nextstat.exceptions import FitError, InterruptedWarning, NotConvergedWarning, PrecisionWarning
 
 # Which fitted values count as disagreement; Side of the core.

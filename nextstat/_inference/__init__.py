@@ -1,0 +1,1 @@
+"""What is made of fits: tests, limits, scans, intervals, agreement."""
