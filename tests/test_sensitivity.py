@@ -19,9 +19,8 @@ from scipy.special import digamma
 import nextstat
 from nextstat import _core
 from nextstat._fits.settings import make_problem
-from nextstat._model.histfactory import NUMBERS, HistFactoryModel
-from nextstat._sensitivity import FIELDS, Asimov, Dataset, Derivatives, sizes
-from nextstat._statistics import (
+from nextstat._gradients.derivatives import FIELDS, Asimov, Dataset, Derivatives, sizes
+from nextstat._gradients.statistics import (
     Statistic,
     covariance,
     expected_log_cls,
@@ -32,7 +31,8 @@ from nextstat._statistics import (
     uncertainty,
     variance,
 )
-from nextstat._warm_profile import WarmProfile
+from nextstat._gradients.warm_profile import WarmProfile
+from nextstat._model.histfactory import NUMBERS, HistFactoryModel
 from nextstat.datasets import make_workspace
 
 Vector = npt.NDArray[np.float64]

@@ -133,7 +133,7 @@ class Bound:
         Parameters
         ----------
         fields : mapping of str to ndarray
-            As `nextstat._sensitivity.Derivatives` has them; 0 where absent.
+            As `nextstat._gradients.derivatives.Derivatives` has them; 0 where absent.
 
         Returns
         -------

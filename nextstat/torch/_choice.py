@@ -10,9 +10,9 @@ from torch import Tensor
 
 from nextstat._base.arrays import Vector
 from nextstat._base.read_only import ReadOnly
+from nextstat._gradients.derivatives import Asimov, Dataset
+from nextstat._gradients.warm_profile import WarmProfile
 from nextstat._inference.asimov import AsimovNuisances
-from nextstat._sensitivity import Asimov, Dataset
-from nextstat._warm_profile import WarmProfile
 
 DataKind = Literal["observed", "asimov"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nextstat._execution.threads import get_num_threads
-from nextstat._sensitivity import Fields
+from nextstat._gradients.derivatives import Fields
 from nextstat.exceptions import FitError
 
 Array = npt.NDArray[np.float64]

@@ -11,13 +11,8 @@ from torch import Tensor
 
 from nextstat._base.warnings import warn
 from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, check_model
-from nextstat._gradients.templates import BindableTemplates
-from nextstat._inference.asimov import AsimovNuisances
-from nextstat._inference.limits import limit_level
-from nextstat._inference.profile import poi_index
-from nextstat._model.histfactory import HistFactoryModel, from_pyhf
-from nextstat._sensitivity import Dataset
-from nextstat._statistics import (
+from nextstat._gradients.derivatives import Dataset
+from nextstat._gradients.statistics import (
     Statistic,
     covariance,
     expected_log_cls,
@@ -29,6 +24,11 @@ from nextstat._statistics import (
     test_statistic,
     uncertainty,
 )
+from nextstat._gradients.templates import BindableTemplates
+from nextstat._inference.asimov import AsimovNuisances
+from nextstat._inference.limits import limit_level
+from nextstat._inference.profile import poi_index
+from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 from nextstat.exceptions import LocalMinimumWarning
 from nextstat.torch._choice import Choice, DataKind, FitSummary
 from nextstat.torch._evaluate import Array

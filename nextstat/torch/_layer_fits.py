@@ -15,11 +15,11 @@ from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._fits.default_bounds import warn_of_bounds
 from nextstat._fits.settings import are_chosen, make_problem
+from nextstat._gradients.derivatives import Dataset, Fields
+from nextstat._gradients.statistics import Statistic
 from nextstat._gradients.templates import BindableTemplates
+from nextstat._gradients.warm_profile import Memory, WarmProfile
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._sensitivity import Dataset, Fields
-from nextstat._statistics import Statistic
-from nextstat._warm_profile import Memory, WarmProfile
 from nextstat.exceptions import WorkspaceWarning
 from nextstat.torch._choice import Choice, FitSummary
 from nextstat.torch._evaluate import Array, Outcome, evaluate

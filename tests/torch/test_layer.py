@@ -19,9 +19,9 @@ from torch.autograd import gradcheck
 from torch.autograd.gradcheck import GradcheckError
 
 import nextstat
+from nextstat._gradients.derivatives import Asimov, Derivatives
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._sensitivity import Asimov, Derivatives
 from nextstat.datasets import make_workspace
 from nextstat.exceptions import FitError, FitWarning, WorkspaceWarning
 from nextstat.torch import HistFactoryLayer

@@ -13,12 +13,12 @@ import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
 from nextstat._fits.fit import without_expectation
+from nextstat._gradients.derivatives import Asimov, Dataset, Derivatives, Fields
 from nextstat._inference.asimov import AsimovNuisances
 from nextstat._inference.hypotest import check_bounds, deviation, infinite
 from nextstat._inference.limits import asimov_root, cls_excess, limit_targets
 from nextstat._inference.profile import TestStatistic
 from nextstat._inference.roots import crossing, first_guess
-from nextstat._sensitivity import Asimov, Dataset, Derivatives, Fields
 from nextstat.exceptions import EmptyBinWarning, FitError, GradientWarning
 
 _LEAST_ROOT = 1e-7  # of a test statistic

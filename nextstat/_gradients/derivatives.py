@@ -12,9 +12,9 @@ import numpy as np
 import nextstat._core as _core
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
+from nextstat._gradients.warm_profile import WarmProfile
 from nextstat._inference.asimov import AsimovNuisances, asimov_at, asimov_parameters, possible
 from nextstat._model.histfactory import NUMBERS, HistFactoryModel
-from nextstat._warm_profile import WarmProfile
 from nextstat.exceptions import EmptyBinWarning
 
 FIELDS = (*NUMBERS, "data", "aux")
