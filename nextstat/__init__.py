@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from nextstat._inference.scan import scan as scan
     from nextstat._model.histfactory import HistFactoryModel as HistFactoryModel
     from nextstat._model.histfactory import from_pyhf as from_pyhf
-    from nextstat._yields import Yields as Yields
-    from nextstat._yields import yields as yields
     from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
     from nextstat.exceptions import BoundWarning as BoundWarning
     from nextstat.exceptions import DegenerateWarning as DegenerateWarning
@@ -75,6 +73,8 @@ if TYPE_CHECKING:
     from nextstat.exceptions import PrecisionWarning as PrecisionWarning
     from nextstat.exceptions import WorkspaceError as WorkspaceError
     from nextstat.exceptions import WorkspaceWarning as WorkspaceWarning
+    from nextstat.interpret._yields import Yields as Yields
+    from nextstat.interpret._yields import yields as yields
     from nextstat.score_transformer import ScoreTransformer as ScoreTransformer
     from nextstat.workspace import Workspace as Workspace
 
@@ -111,7 +111,7 @@ _HOME = {
     "Workspace": "workspace",
     "WorkspaceError": "exceptions",
     "WorkspaceWarning": "exceptions",
-    "Yields": "_yields",
+    "Yields": "interpret._yields",
     "asimov_data": "_inference.asimov",
     "cls_scan": "_inference.scan",
     "contour": "_inference.contour",
@@ -129,7 +129,7 @@ _HOME = {
     "significance": "_inference.hypotest",
     "toy_data": "_fits.toys",
     "upper_limit": "_inference.limits",
-    "yields": "_yields",
+    "yields": "interpret._yields",
 }
 _OPTIONAL = {"torch"}  # modules that need what `pip install .` does not bring
 _MODULES = {

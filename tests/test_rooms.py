@@ -35,9 +35,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_breakdown": "interpret",
-    "_ranking": "interpret",
-    "_yields": "interpret",
     "_jackknife": "_estimators",
     "_metrics": "_estimators",
     "estimator": "_estimators",

@@ -95,7 +95,7 @@ def _gof_table(gof: GoodnessOfFit, seed: int | None) -> None:
 def _rows(prefit: Yields, postfit: Yields, *, per_bin: bool) -> list[Row]:
     """One row per channel (and bin) and sample, then "total" and "data", as in the library."""
     from nextstat._base.spelling import set_apart
-    from nextstat._yields import OWN_ROWS
+    from nextstat.interpret._yields import OWN_ROWS
 
     rows: list[Row] = []
     names = set_apart(prefit.model.samples, OWN_ROWS, "sample/")

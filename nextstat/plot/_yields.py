@@ -18,7 +18,7 @@ from nextstat.plot._axes import RED, figure_of, legend_above, plain, printable
 
 if TYPE_CHECKING:
     from nextstat._model.histfactory import HistFactoryModel
-    from nextstat._yields import Yields
+    from nextstat.interpret._yields import Yields
 
 # Ten colours that everyone can tell apart (arXiv:2107.02270), the signal's first; one for the rest.
 _COLOURS = (

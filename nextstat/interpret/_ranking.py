@@ -1,22 +1,13 @@
-"""Which systematic matters: ranking as feature importance, uncertainty budgets, pulls."""
+"""Rankings, uncertainty budgets, pulls and correlations, as rows and tables."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nextstat._base.arguments import check_integer
-from nextstat._breakdown import (
-    BreakdownMethod,
-    Groups,
-    auxdata_budget,
-    fix_budget,
-    groups_of,
-)
 from nextstat._fits.default_bounds import warn_of_bounds
 from nextstat._fits.free_bounds import wider_bounds
 from nextstat._fits.result import FitResult, check_converged
@@ -31,21 +22,18 @@ from nextstat._fits.settings import (
 )
 from nextstat._inference.profile import poi_index
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._ranking import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 from nextstat.exceptions import FitError
+from nextstat.interpret._budget import (
+    BreakdownMethod,
+    Groups,
+    auxdata_budget,
+    fix_budget,
+    groups_of,
+)
+from nextstat.interpret._impacts import GlobalFit, by_auxdata, by_covariance, by_refit, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
-
-__all__ = [
-    "correlation_df",
-    "plot_rank_impact",
-    "pulls",
-    "rank_impact",
-    "rank_impact_df",
-    "uncertainty_breakdown",
-]
 
 RankingMethod = Literal["refit", "covariance", "auxdata"]
 SortKey = Literal["total", "pull", "constraint"]
@@ -62,15 +50,6 @@ _COLUMNS = (
     "constraint",
 )
 _SORT_COLUMNS = {"total": "total_impact", "pull": "pull", "constraint": "constraint"}
-
-plot_rank_impact: Callable[..., Figure]  # loads on first use
-
-
-def __getattr__(name: str) -> Any:
-    """Hand on `plot_rank_impact`, which stands with the figures: they are drawn of these rows."""
-    if name != "plot_rank_impact":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("nextstat.plot._ranking").plot_rank_impact
 
 
 def rank_impact(

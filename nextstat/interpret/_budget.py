@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nextstat._base.arrays import Vector
 from nextstat._fits.fit import require_minimum
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._ranking import GlobalFit
+from nextstat.interpret._impacts import GlobalFit
 
 Groups = Mapping[str, str | Sequence[str]]
 BreakdownMethod = Literal["auxdata", "fix"]
