@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from nextstat import plot as plot
     from nextstat import torch as torch
     from nextstat import workspace as workspace
+    from nextstat._estimators.estimator import HistFactoryEstimator as HistFactoryEstimator
+    from nextstat._estimators.score_transformer import ScoreTransformer as ScoreTransformer
     from nextstat._execution.threads import get_num_threads as get_num_threads
     from nextstat._execution.threads import set_num_threads as set_num_threads
     from nextstat._fits.fit import fit as fit
@@ -57,7 +59,6 @@ if TYPE_CHECKING:
     from nextstat._inference.scan import scan as scan
     from nextstat._model.histfactory import HistFactoryModel as HistFactoryModel
     from nextstat._model.histfactory import from_pyhf as from_pyhf
-    from nextstat.estimator import HistFactoryEstimator as HistFactoryEstimator
     from nextstat.exceptions import BoundWarning as BoundWarning
     from nextstat.exceptions import DegenerateWarning as DegenerateWarning
     from nextstat.exceptions import DeviceError as DeviceError
@@ -75,7 +76,6 @@ if TYPE_CHECKING:
     from nextstat.exceptions import WorkspaceWarning as WorkspaceWarning
     from nextstat.interpret._yields import Yields as Yields
     from nextstat.interpret._yields import yields as yields
-    from nextstat.score_transformer import ScoreTransformer as ScoreTransformer
     from nextstat.workspace import Workspace as Workspace
 
     __version__: str
@@ -94,7 +94,7 @@ _HOME = {
     "FitWarning": "exceptions",
     "GoodnessOfFit": "_inference.goodness_of_fit",
     "GradientWarning": "exceptions",
-    "HistFactoryEstimator": "estimator",
+    "HistFactoryEstimator": "_estimators.estimator",
     "HistFactoryModel": "_model.histfactory",
     "HypoTestResult": "_inference.hypotest",
     "InterruptedWarning": "exceptions",
@@ -105,7 +105,7 @@ _HOME = {
     "NotConvergedWarning": "exceptions",
     "PrecisionWarning": "exceptions",
     "Scan": "_inference.scan",
-    "ScoreTransformer": "score_transformer",
+    "ScoreTransformer": "_estimators.score_transformer",
     "ToyEnsembles": "_inference.ensembles",
     "UpperLimit": "_inference.limits",
     "Workspace": "workspace",

@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from nextstat._base.arguments import check_integer
 from nextstat._base.arrays import Vector
 from nextstat._base.warnings import warn
+from nextstat._estimators.estimator import HistFactoryEstimator
+from nextstat._estimators.expected_results import free_poi
 from nextstat._events.table import drop_absent, nominal_rows, read_groups
 from nextstat._fits.toys import toy_data
-from nextstat._metrics import free_poi
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
-from nextstat.estimator import HistFactoryEstimator
 from nextstat.exceptions import FitError, NotConvergedWarning
 from nextstat.interpret import RankingMethod, rank_impact
 from nextstat.metrics import last_step

@@ -10,11 +10,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from nextstat._base.messages import unknown
+from nextstat._estimators.estimator import HistFactoryEstimator
+from nextstat._estimators.expected_results import METRICS, Metric
+from nextstat._estimators.score_transformer import response_method, signal_scores
 from nextstat._events.settings import find_label
 from nextstat._events.table import drop_absent
-from nextstat._metrics import METRICS, Metric
-from nextstat.estimator import HistFactoryEstimator
-from nextstat.score_transformer import response_method, signal_scores
 
 __all__ = ["METRICS", "MetricScorer", "get_scorer", "get_scorer_names"]
 

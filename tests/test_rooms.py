@@ -35,10 +35,6 @@ FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor
 
 # Modules that stand outside of the room that they belong to.
 ROOM_OF = {
-    "_jackknife": "_estimators",
-    "_metrics": "_estimators",
-    "estimator": "_estimators",
-    "score_transformer": "_estimators",
     "_metric_values": "mlops",
     "_mlflow_names": "mlops",
     "_model_metrics": "mlops",

@@ -11,7 +11,8 @@ from clock import Clock, Parts
 from protocol import Job, Task, serve
 
 import nextstat
-from nextstat import estimator, metrics
+from nextstat import metrics
+from nextstat._estimators import estimator
 from nextstat._events import stage as _event_stage
 from nextstat._events import sums as _event_sums
 from nextstat._events import table as _event_table

@@ -15,6 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nextstat._base.arguments import check_flag, check_integer, check_option, check_positive
 from nextstat._base.arrays import Vector
+from nextstat._estimators.expected_results import METRICS, Metric, free_poi
+from nextstat._estimators.jackknife import jackknife_score
 from nextstat._events.edges import (
     candidate_edges,
     explicit_edges,
@@ -29,8 +31,6 @@ from nextstat._events.sums import find_smoothing
 from nextstat._events.table import Events, check_shared, drop_absent, read_events, read_groups
 from nextstat._events.templates import warn_of_merged, warn_of_mirrored, warn_of_ties
 from nextstat._fits.fit import fit
-from nextstat._jackknife import jackknife_score
-from nextstat._metrics import METRICS, Metric, free_poi
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 from nextstat.interpret import rank_impact
 from nextstat.workspace import Source, Workspace
