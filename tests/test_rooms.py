@@ -34,11 +34,7 @@ FLOORS = [
 FLOOR_OF = {room: i for i, floor in enumerate(FLOORS, start=1) for room in floor}
 
 # Modules that stand outside of the room that they belong to.
-ROOM_OF = {
-    "_metric_values": "mlops",
-    "_mlflow_names": "mlops",
-    "_model_metrics": "mlops",
-}
+ROOM_OF: dict[str, str] = {}
 
 
 class Import(NamedTuple):

@@ -12,8 +12,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from nextstat._base.arguments import check_integer, own_options
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._model_metrics import check_metrics_options, model_of
 from nextstat.mlops import mlflow_names, model_metrics
+from nextstat.mlops._models import check_metrics_options, model_of
 from nextstat.torch import HistFactoryLayer
 
 

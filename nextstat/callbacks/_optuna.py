@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextstat._metric_values import check_prefix, number
+from nextstat.mlops._numbers import check_prefix, number
 
 if TYPE_CHECKING:
     from optuna import Study

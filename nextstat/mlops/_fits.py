@@ -1,4 +1,4 @@
-"""Results as plain numbers and tables, for experiment trackers; none of them is imported."""
+"""Results of fits as plain numbers and tables."""
 
 from __future__ import annotations
 
@@ -12,21 +12,9 @@ import numpy as np
 
 from nextstat._base.arguments import check_flag
 from nextstat._fits.result import FitResult, check_result
-from nextstat._metric_values import check_prefix, health, number
-from nextstat._mlflow_names import mlflow_names
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat._model_metrics import model_metrics
 from nextstat.interpret import rank_impact
-
-__all__ = [
-    "StepTimer",
-    "metrics_dict",
-    "mlflow_names",
-    "model_metrics",
-    "ranking_table",
-    "run_summary",
-    "significance_metrics",
-]
+from nextstat.mlops._numbers import check_prefix, health, number
 
 
 def metrics_dict(

@@ -14,10 +14,10 @@ from nextstat._fits.settings import MAX_ITERATIONS, Bounds, Fixed, Init, way_to_
 from nextstat._inference.asimov import AsimovNuisances, asimov_at, asimov_parameters
 from nextstat._inference.hypotest import significance
 from nextstat._inference.profile import observe
-from nextstat._metric_values import check_prefix, health
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat.exceptions import FitError
 from nextstat.interpret import rank_impact
+from nextstat.mlops._numbers import check_prefix, health
 
 if TYPE_CHECKING:
     from nextstat.torch import HistFactoryLayer

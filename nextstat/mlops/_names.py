@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from nextstat._metric_values import number
+from nextstat.mlops._numbers import number
 
 _LONGEST = 250  # characters, MLflow's MAX_ENTITY_KEY_LENGTH
 _DIGEST = 16  # characters of a hash that tells names apart which are cut
