@@ -9,18 +9,24 @@ except ImportError as error:
         'nextstat.torch needs PyTorch: pip install torch, or pip install "nextstat[torch]"'
     ) from error
 
-from nextstat.torch._bandwidth import (
+from nextstat.torch._chunked_backward import chunked_backward
+from nextstat.torch._histograms.bandwidth import (
     BandwidthAnnealing,
     adaptive_bandwidth,
     scott_bandwidth,
     silverman_bandwidth,
 )
-from nextstat.torch._choice import FitSummary
-from nextstat.torch._chunks import chunked_backward
-from nextstat.torch._counting import asimov_significance, soft_cut
-from nextstat.torch._layer import HistFactoryLayer
-from nextstat.torch._losses import CLsLoss, MuUncertaintyLoss, SignificanceLoss, UpperLimitLoss
-from nextstat.torch._session import (
+from nextstat.torch._histograms.cuts import asimov_significance, soft_cut
+from nextstat.torch._histograms.soft_histogram import SoftHistogram
+from nextstat.torch._statistics.dataset import FitSummary
+from nextstat.torch._statistics.layer import HistFactoryLayer
+from nextstat.torch._statistics.losses import (
+    CLsLoss,
+    MuUncertaintyLoss,
+    SignificanceLoss,
+    UpperLimitLoss,
+)
+from nextstat.torch._statistics.session import (
     Session,
     create_session,
     expected_cls,
@@ -30,7 +36,6 @@ from nextstat.torch._session import (
     signal_jacobian,
     signal_jacobian_numpy,
 )
-from nextstat.torch._soft_histogram import SoftHistogram
 
 __all__ = [
     "BandwidthAnnealing",

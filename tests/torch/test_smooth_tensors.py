@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, ndtr
 from torch.autograd import gradcheck, gradgradcheck
 
-from nextstat.torch._smooth import smooth, smooth_plain, softmax, softmax_plain
+from nextstat.torch._histograms.smoothing import smooth, smooth_plain, softmax, softmax_plain
 
 EDGES = [-2.0, -1.5, -0.2, 0.0, 0.7, 3.0]
 KERNELS = pytest.mark.parametrize("mode", ["kde", "sigmoid"])

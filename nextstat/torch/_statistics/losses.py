@@ -10,10 +10,10 @@ from torch import Tensor
 
 from nextstat._inference.asimov import AsimovNuisances
 from nextstat._model.histfactory import HistFactoryModel
-from nextstat.torch._choice import Choice, DataKind
-from nextstat.torch._layer import HistFactoryLayer
-from nextstat.torch._sample import Sample
-from nextstat.torch._tensors import OnDevice
+from nextstat.torch._histograms.tensors import OnDevice
+from nextstat.torch._statistics.dataset import Choice, DataKind
+from nextstat.torch._statistics.layer import HistFactoryLayer
+from nextstat.torch._statistics.signal import Sample
 
 
 class _Loss(OnDevice):

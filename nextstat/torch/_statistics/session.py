@@ -13,10 +13,10 @@ from nextstat._base.warnings import warn
 from nextstat._inference.asimov import AsimovNuisances
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat.exceptions import GradientWarning
-from nextstat.torch._choice import Choice, DataKind
-from nextstat.torch._layer import HistFactoryLayer
-from nextstat.torch._sample import Sample
-from nextstat.torch._tensors import usable_device
+from nextstat.torch._histograms.tensors import usable_device
+from nextstat.torch._statistics.dataset import Choice, DataKind
+from nextstat.torch._statistics.layer import HistFactoryLayer
+from nextstat.torch._statistics.signal import Sample
 
 _FLAT = 1e-6  # dependence on the signal, relative to q0, that is none
 

@@ -13,8 +13,8 @@ from nextstat._base.arguments import check_integer
 from nextstat._base.warnings import warn
 from nextstat.exceptions import GradientWarning
 from nextstat.histogram._columns import Overflow, check_edges, finite_edges
-from nextstat.torch._smooth import Sums, smooth, softmax
-from nextstat.torch._tensors import OnDevice, as_column, as_floats, check_device
+from nextstat.torch._histograms.smoothing import Sums, smooth, softmax
+from nextstat.torch._histograms.tensors import OnDevice, as_column, as_floats, check_device
 
 Mode = Literal["kde", "sigmoid", "softmax"]
 

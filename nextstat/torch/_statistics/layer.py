@@ -30,10 +30,10 @@ from nextstat._inference.limits import limit_level
 from nextstat._inference.profile import poi_index
 from nextstat._model.histfactory import HistFactoryModel, from_pyhf
 from nextstat.exceptions import LocalMinimumWarning
-from nextstat.torch._choice import Choice, DataKind, FitSummary
-from nextstat.torch._evaluate import Array
-from nextstat.torch._from_histograms import Background, Histograms, Pairs, collect
-from nextstat.torch._layer_fits import DATA, LayerFits, Templates
+from nextstat.torch._statistics.dataset import Choice, DataKind, FitSummary
+from nextstat.torch._statistics.evaluate import Array
+from nextstat.torch._statistics.fits import DATA, LayerFits, Templates
+from nextstat.torch._statistics.from_histograms import Background, Histograms, Pairs, collect
 
 _SAME = 1e-4  # in ln CLs: fits at one limit that end in the same minimum
 

@@ -22,7 +22,7 @@ from nextstat.histogram._smoothing import (
     softmax_histogram,
     softmax_histogram_gradients,
 )
-from nextstat.torch._tensors import check_no_nan
+from nextstat.torch._histograms.tensors import check_no_nan
 
 Sums = tuple[Tensor, Tensor]
 """Yields and variances, (n_bins,) float64: sums of weighted shares, and of their squares."""

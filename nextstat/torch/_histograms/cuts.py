@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextstat.torch._tensors import as_floats, check_no_nan
+from nextstat.torch._histograms.tensors import as_floats, check_no_nan
 
 LEAST_BACKGROUND = 1e-9  # events; less than that, and derivatives are of no use to anybody
 

@@ -16,7 +16,7 @@ from nextstat._base.warnings import warn
 from nextstat._gradients.templates import BindableTemplates
 from nextstat._model.histfactory import from_pyhf
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.torch._evaluate import Array, to_array
+from nextstat.torch._statistics.evaluate import Array, to_array
 from nextstat.workspace._single_channel import check_name, find_norm_systematics
 
 Background: TypeAlias = "Tensor | Mapping[str, Tensor]"

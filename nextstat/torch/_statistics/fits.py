@@ -21,8 +21,8 @@ from nextstat._gradients.templates import BindableTemplates
 from nextstat._gradients.warm_profile import Memory, WarmProfile
 from nextstat._model.histfactory import HistFactoryModel
 from nextstat.exceptions import WorkspaceWarning
-from nextstat.torch._choice import Choice, FitSummary
-from nextstat.torch._evaluate import Array, Outcome, evaluate
+from nextstat.torch._statistics.dataset import Choice, FitSummary
+from nextstat.torch._statistics.evaluate import Array, Outcome, evaluate
 
 Templates: TypeAlias = "Mapping[str, Tensor] | None"
 

@@ -14,8 +14,8 @@ from nextstat._base.arguments import check_integer, check_positive
 from nextstat._base.arrays import Vector
 from nextstat.histogram._columns import as_column
 from nextstat.histogram._smoothing import smooth_histogram_gradients
-from nextstat.torch._evaluate import to_array
-from nextstat.torch._soft_histogram import SoftHistogram
+from nextstat.torch._histograms.soft_histogram import SoftHistogram
+from nextstat.torch._statistics.evaluate import to_array
 
 SILVERMAN = (4.0 / 3.0) ** 0.2
 _FARTHEST = 2.0**50  # positions that are still told apart

@@ -1,0 +1,1 @@
+"""Soft histograms: events to bins that gradients go through."""

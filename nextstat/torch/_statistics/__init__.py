@@ -1,0 +1,1 @@
+"""Statistics of the analysis as functions of its histograms."""
