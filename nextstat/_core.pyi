@@ -54,7 +54,7 @@ class Model(metaclass=_BoundType):
         """Number of parameters that touch more than one bin; the others make the arrow."""
     @property
     def n_folded(self) -> int:
-        """Number of parameters about which the nll may have two minima; see cpp/folded.h."""
+        """Number of parameters about which the nll may have two minima; see cpp/model/folded.h."""
     def with_numbers(
         self,
         *,
@@ -131,7 +131,7 @@ def expected(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ..
 def expected_by_sample(model: Model, params: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
 
 class FitProblem(metaclass=_BoundType):
-    """Start, bounds and fixed flags, each (P,), and when to stop; see cpp/minimizer.h."""
+    """Start, bounds and fixed flags, each (P,), and when to stop; see cpp/fit/descent.h."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ def test_toys(
 def nll_sensitivities(
     model: Model, data: Data, params: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Derivatives of the nll, (P,) and (n,), see cpp/sensitivity.h.
+    """Derivatives of the nll, (P,) and (n,), see cpp/kernels/sensitivity.h.
 
     Those in data and aux are without the digamma functions, which do not depend on parameters.
     """
@@ -222,7 +222,7 @@ def toy_data(
     """Main and auxiliary data of toys, (number, n_bins + n_aux)."""
 
 def toy_uniforms(seed: int, stream: int, toy: int, datum: int, n: int) -> npt.NDArray[np.float64]:
-    """The first random numbers of a datum, n pairs of them, (n, 2); see cpp/random.h."""
+    """The first random numbers of a datum, n pairs of them, (n, 2); see cpp/toys/random.h."""
 
 class StopFlag(metaclass=_BoundType):
     """Ends calls of this module that other threads make within `with flag:`, once it is set.

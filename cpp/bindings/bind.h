@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "../interrupt.h"
-#include "../kernels.h"
-#include "../minimizer.h"
+#include "fit/descent.h"
+#include "kernels/kernels.h"
+#include "support/interrupt.h"
 
 namespace nextstat {
 

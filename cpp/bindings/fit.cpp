@@ -1,5 +1,5 @@
 // fit and the minimum it returns.
-#include "fit.h"
+#include "bindings/fit.h"
 
 #include <algorithm>
 #include <numeric>

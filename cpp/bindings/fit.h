@@ -1,7 +1,7 @@
 // What the bindings of fits share.
 #pragma once
 
-#include "bind.h"
+#include "bindings/bind.h"
 
 namespace nextstat {
 
@@ -48,7 +48,8 @@ struct OwnedProblem {
     check_length(upper, model.n_params, "upper");
     check_length(fixed, model.n_params, "fixed");
     return {init.data(), lower.data(),   upper.data(), reinterpret_cast<const char*>(fixed.data()),
-            tolerance,   max_iterations, precision,    n_starts, n_inits};
+            tolerance,   max_iterations, precision,    n_starts,
+            n_inits};
   }
 
   Array init, lower, upper;

@@ -1,5 +1,5 @@
 // Likelihood functions of (model, data, parameters) in the caller's parameter order.
-#include "bind.h"
+#include "bindings/bind.h"
 
 namespace nextstat {
 

@@ -1,5 +1,5 @@
 // The extension module nextstat._core.
-#include "bind.h"
+#include "bindings/bind.h"
 
 namespace nextstat {
 void bind_model(py::module_& m);

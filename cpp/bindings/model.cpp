@@ -1,5 +1,5 @@
 // Model and Data: construction from flat arrays, pickling.
-#include "bind.h"
+#include "bindings/bind.h"
 
 namespace nextstat {
 

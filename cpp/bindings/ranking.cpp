@@ -1,8 +1,7 @@
 // Refits with one parameter shifted.
-#include "../ranking.h"
-
-#include "../parallel.h"
-#include "fit.h"
+#include "bindings/fit.h"
+#include "fit/refits.h"
+#include "support/parallel.h"
 
 namespace nextstat {
 

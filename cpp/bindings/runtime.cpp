@@ -1,8 +1,8 @@
 // Threads, interruption and instruction sets.
 #include <atomic>
 
-#include "../parallel.h"
-#include "bind.h"
+#include "bindings/bind.h"
+#include "support/parallel.h"
 
 namespace nextstat {
 

@@ -1,9 +1,9 @@
 // Derivatives in templates, data and parameters, as flat arrays in the caller's order.
-#include "../sensitivity.h"
+#include "kernels/sensitivity.h"
 
 #include <algorithm>
 
-#include "bind.h"
+#include "bindings/bind.h"
 
 namespace nextstat {
 

@@ -1,10 +1,10 @@
 // Toys, and fits and tests of many datasets.
-#include "../toys.h"
+#include "toys/toys.h"
 
-#include "../batch.h"
-#include "../parallel.h"
-#include "../random.h"
-#include "fit.h"
+#include "bindings/fit.h"
+#include "fit/batch.h"
+#include "support/parallel.h"
+#include "toys/random.h"
 
 namespace nextstat {
 

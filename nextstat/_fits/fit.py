@@ -63,7 +63,7 @@ def fit(
 ) -> FitResult:
     """Fit a model to data by maximum likelihood.
 
-    Bounded Newton steps with the exact Hessian; see `cpp/minimizer.h`. The result is the same to
+    Bounded Newton steps with the exact Hessian; see `cpp/fit/descent.h`. The result is the same to
     the last bit for the same input on one machine, whatever the number of threads.
 
     Parameters

@@ -2,7 +2,7 @@
 
 One number at a time, backwards: a statistic is made of likelihoods at minima, these depend on the
 templates explicitly, through the minima, and through the data where these are Asimov data. See
-`cpp/sensitivity.h` for the two theorems.
+`cpp/kernels/sensitivity.h` for the two theorems.
 """
 
 from __future__ import annotations

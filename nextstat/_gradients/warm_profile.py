@@ -32,7 +32,7 @@ class WarmProfile(Profile):
     memory. If it ends farther away (a quarter of a constraint width in any parameter) or nowhere,
     the fits without memory are made too, and the lowest minimum counts: whoever starts in a basin
     that is no longer the lowest does not stay there. That is done sooner where
-    several minima are likely (`cpp/folded.h`): at a fiftieth of a width, or after ten calls.
+    several minima are likely (`cpp/model/folded.h`): at a fiftieth of a width, or after ten calls.
 
     Parameters
     ----------

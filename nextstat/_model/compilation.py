@@ -49,7 +49,7 @@ class Compiled:
         Absolute uncertainties behind the constraints of a staterror (of its samples together) or
         a shapesys; of those that follow the templates, not those a measurement sets.
     arrays : dict of str to ndarray
-        Arguments of the numeric model; see ModelSpec in cpp/model.h.
+        Arguments of the numeric model; see ModelSpec in cpp/model/model.h.
     """
 
     channels: tuple[str, ...]
@@ -221,7 +221,7 @@ class _Walk:
         return list(sets.values())
 
     def arrays(self, channels: list[Channel], sets: list[ParameterSet]) -> Arrays:
-        """Arguments of the numeric model; see ModelSpec in cpp/model.h."""
+        """Arguments of the numeric model; see ModelSpec in cpp/model/model.h."""
         first: dict[str, int] = {}
         n_params = 0
         for parameter_set in sets:

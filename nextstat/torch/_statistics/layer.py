@@ -58,7 +58,7 @@ class HistFactoryLayer:
     warm_start : bool
         Start fits where those of the last call ended. As soon as they have moved by a quarter of a
         constraint width, fits are made from the starting values as well, and the lower minimum
-        counts; sooner, and every ten calls, where several minima are likely (`cpp/folded.h`).
+        counts; sooner, and every ten calls, where several minima are likely (`cpp/model/folded.h`).
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class HistFactoryLayer:
         The data of the model, or those passed as "data".
 
     Derivatives follow from the envelope theorem and the implicit function theorem, with parameters
-    at a bound or at the kink of an interpolation code held; see `cpp/sensitivity.h`. All
+    at a bound or at the kink of an interpolation code held; see `cpp/kernels/sensitivity.h`. All
     methods raise
 
     - `FitError` if a fit did not converge, or for derivatives of what is infinite: statistics of
