@@ -250,7 +250,7 @@ def test_time_is_linear(what: str) -> None:
 
 # What is no workspace -----------------------------------------------------------------------------
 
-FORMATS = Path(os.environ.get("NEXTSTAT_FORMATS", Path(__file__).parents[2] / "shared" / "formats"))
+FORMATS = Path(os.environ.get("NEXTSTAT_FORMATS", Path(__file__).parents[3] / "shared" / "formats"))
 CARD = "imax 1\njmax 1\nkmax 0\n----\nbin 1\nobservation 5\n"
 FILES: list[tuple[str, bytes, str]] = [
     ("x.root", b"root\x00\x00\xf3\xf4" + bytes(100), "a ROOT file; convert"),

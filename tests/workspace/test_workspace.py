@@ -22,7 +22,7 @@ from nextstat.exceptions import NextstatError, WorkspaceError, WorkspaceWarning
 from nextstat.workspace import HistoSys, NormFactor, NormSys, Workspace, load
 
 REAL = Path(
-    os.environ.get("NEXTSTAT_WORKSPACES", Path(__file__).parents[2] / "shared" / "workspaces")
+    os.environ.get("NEXTSTAT_WORKSPACES", Path(__file__).parents[3] / "shared" / "workspaces")
 )
 
 

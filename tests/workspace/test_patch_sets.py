@@ -316,7 +316,7 @@ def test_colons_in_strings_are_no_keys() -> None:
 
 # Published ones -----------------------------------------------------------------------------------
 
-FORMATS = Path(os.environ.get("NEXTSTAT_FORMATS", Path(__file__).parents[2] / "shared" / "formats"))
+FORMATS = Path(os.environ.get("NEXTSTAT_FORMATS", Path(__file__).parents[3] / "shared" / "formats"))
 needs_formats = pytest.mark.skipif(not FORMATS.is_dir(), reason=f"no folder {FORMATS}")
 
 
