@@ -89,6 +89,7 @@ FINE = nextstat.from_pyhf(make_workspace(random_state=0))
 DEGENERATE = model(5.0, 50.0, 55.0, SCALE, NU)
 SHAPE = model([5.0, 5.0, 5.0], [5.0, 6.0, 7.0], [9.0, 9.0, 9.0], SCALE, NU)
 FAR = model([1.0, 1.0], [100.0, 100.0], [200.0, 200.0], SCALE)
+FAINT = model(0.1, 50.0, 50.0, SCALE)
 DEFICIT = model(10.0, 50.0, 48.0, SCALE)
 FEWER = model(10.0, 50.0, 20.0)
 IMPOSSIBLE = model([5.0, 5.0], [0.0, 20.0], [3.0, 22.0])
@@ -154,7 +155,7 @@ CALLS: list[tuple[type[Warning], str, Call]] = [
     (BoundWarning, "fit reaches mu", lambda: nextstat.hypotest(FAR, 1.0)),
     (BoundWarning, "fit reaches mu", lambda: nextstat.hypotest(FAR, 1.0, **TOYS)),
     (BoundWarning, "fit reaches mu", lambda: nextstat.upper_limit(FAR)),
-    (BoundWarning, "beyond the upper bound", lambda: nextstat.upper_limit(FAR)),
+    (BoundWarning, "beyond the upper bound", lambda: nextstat.upper_limit(FAINT)),
     (BoundWarning, "fit reaches mu", lambda: nextstat.goodness_of_fit(FAR)),
     (BoundWarning, "fit reaches mu", lambda: nextstat.cls_scan(FAR, [50.0, 100.0])),
     (BoundWarning, "fit reaches mu", lambda: nextstat.fit_toys(FAR, 3, seed=1)),

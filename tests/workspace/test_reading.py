@@ -127,7 +127,7 @@ def test_long_texts_are_decoded_in_parts(seed: int) -> None:
         for at_once in (2**24, 40):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(nextstat.workspace._reading, "AT_ONCE", at_once)
-                patch.setattr(nextstat.workspace, "AT_ONCE", at_once)
+                patch.setattr(nextstat.workspace._loading, "AT_ONCE", at_once)
                 found += [
                     result(load, each),
                     result(nextstat.workspace._reading.parse, each.encode()),
