@@ -40,12 +40,6 @@ void Scout::leave(const Minimum& minimum, const QuadraticModel& quadratic) {
   }
 }
 
-void Scout::start(const Data& data) {
-  n_pairs_ = 0;
-  n_evaluations = 1;
-  nll = kernels_.gradient(model_, data, theta.data(), evaluation_, gradient_.data());
-}
-
 // direction_ <- the metric's inverse times it, over what may move.
 void Scout::apply_metric() {
   trial_ = direction_;
@@ -157,7 +151,9 @@ bool Scout::is_higher(double at, double promised) const {
 }
 
 Scout::End Scout::descend(const Data& data, double gain) {
-  start(data);
+  n_pairs_ = 0;
+  n_evaluations = 1;
+  nll = kernels_.gradient(model_, data, theta.data(), evaluation_, gradient_.data());
   int n_hopeless = 0;
   for (int step = 0; step < max_steps; ++step) {
     if (!std::isfinite(nll)) return End::lost;

@@ -46,8 +46,6 @@ class Scout {
     double scale;          // 1 / their product
   };
 
-  void start(const Data& data);
-  void evaluate(const Data& data, const Doubles& at);
   void find_direction();
   void apply_metric();
   bool advance(const Data& data);
